@@ -1,0 +1,143 @@
+"""JSON-RPC messages, one object a line, as Stratum V1 uses them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from services.stratum.reject import ProtocolError, Reject, StratumError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _decode_with_json(line: bytes) -> Any:
+    return json.loads(line, parse_constant=_refuse_constant)
+
+
+try:
+    import msgspec
+except ImportError:
+    _decode_json: Callable[[bytes], Any] = _decode_with_json
+else:
+    _decode_json = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call, or a notification where ``id`` is None. ``id`` is any JSON value and is echoed as it came."""
+
+    id: Any
+    method: str
+    params: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer: ``error`` is None, or whatever the peer put there; ``reject_reason`` is ckpool's extra key."""
+
+    id: Any
+    result: Any
+    error: Any
+    reject_reason: str | None = None
+
+
+def decode(line: bytes) -> Request | Response:
+    """One line to a message. Raises ProtocolError for all that is not a JSON object with a method or an id."""
+    try:
+        message = _decode_json(line)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"not JSON: {str(error)[:100]}") from None
+    if not isinstance(message, dict):
+        raise ProtocolError("not a JSON object")
+    method = message.get("method")
+    if isinstance(method, str):
+        return Request(message.get("id"), method, message.get("params"))
+    if "id" in message and ("result" in message or "error" in message):
+        reason = message.get("reject-reason")
+        return Response(
+            message["id"],
+            message.get("result"),
+            message.get("error"),
+            reason[:200] if isinstance(reason, str) else None,
+        )
+    raise ProtocolError("neither a request nor an answer")
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def request(request_id: Any, method: str, params: list[Any]) -> bytes:
+    """A call on the wire."""
+    return _line({"id": request_id, "method": method, "params": params})
+
+
+def notification(method: str, params: list[Any]) -> bytes:
+    """A message that wants no answer."""
+    return _line({"id": None, "method": method, "params": params})
+
+
+def answer(request_id: Any, result: Any) -> bytes:
+    """A successful answer; ``request_id`` is echoed verbatim."""
+    return _line({"id": request_id, "result": result, "error": None})
+
+
+def refusal(request_id: Any, code: Any, message: Any, *, result: Any = None) -> bytes:
+    """An error answer ``[code, message, null]``."""
+    return _line({"id": request_id, "result": result, "error": [code, message, None]})
+
+
+def refusal_for(request_id: Any, reason: StratumError | Reject) -> bytes:
+    """The error answer for one of our own refusals."""
+    return refusal(request_id, reason.code, reason.message)
+
+
+def error_of(response: Response) -> tuple[int, str] | None:
+    """What an answer refuses with, ``(code, message)``, or None where it accepts.
+
+    Takes every shape seen in the field: ``[code, text, trace]`` (the code also as a string), ``{"code", "message"}``, a
+    bare string, and result false with error null, with or without ckpool's ``reject-reason``.
+    """
+    error = response.error
+    if error is None or error is False:
+        if response.result is False or response.reject_reason is not None:
+            return _code_of_text(response.reject_reason or "Rejected"), response.reject_reason or "Rejected"
+        return None
+    if isinstance(error, list) and error:
+        text = str(error[1])[:200] if len(error) > 1 and error[1] is not None else "Rejected"
+        return _as_code(error[0], text), text
+    if isinstance(error, dict):
+        text = str(error.get("message") or "Rejected")[:200]
+        return _as_code(error.get("code"), text), text
+    text = str(error)[:200]
+    return _code_of_text(text), text
+
+
+def _as_code(value: Any, text: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
+        return value
+    if isinstance(value, str) and len(value) < 10 and value.lstrip("-").isascii() and value.lstrip("-").isdigit():
+        return int(value)
+    return _code_of_text(text)
+
+
+def _code_of_text(text: str) -> int:
+    lowered = text.lower()
+    for word, code in (
+        ("stale", 21),
+        ("job", 21),
+        ("duplicate", 22),
+        ("difficulty", 23),
+        ("target", 23),
+        ("unauthor", 24),
+        ("subscribed", 25),
+    ):
+        if word in lowered:
+            return code
+    return 20

@@ -1,0 +1,321 @@
+"""The client's side of a Stratum connection to a pool: bytes in, events and bytes out.
+
+The proxy's upstreams and the merge miner both hold one of these per connection; sockets, clocks and retries are theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from services.stratum import message
+from services.stratum.framing import LineBuffer
+from services.stratum.job import Job
+from services.stratum.reject import ProtocolError
+from services.stratum.version import parse_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_LINE_BYTES = 4 * 1024 * 1024
+MAX_EXTRANONCE1_BYTES = 32
+MAX_EXTRANONCE2_BYTES = 16
+DEFAULT_POOL_MASK = 0x1FFFE000
+MAX_DIFFICULTY = 2.0**192
+MIN_DIFFICULTY = 2.0**-32
+_WITH_AGENT = "with user agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The pool's answer to version rolling: its mask, 0 where it refused."""
+
+    version_mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The pool's answer to subscribe."""
+
+    extranonce1: bytes
+    extranonce2_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeRefused:
+    """The pool will not have us, even without a user agent."""
+
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """The pool's answer to authorize: ``error`` is None where it accepted."""
+
+    user: str
+    error: tuple[int, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class DifficultySet:
+    """mining.set_difficulty: holds from the next job on."""
+
+    difficulty: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobReceived:
+    """mining.notify."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class ExtranonceSet:
+    """mining.set_extranonce: holds from the next job on."""
+
+    extranonce1: bytes
+    extranonce2_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionMaskSet:
+    """mining.set_version_mask: holds at once."""
+
+    version_mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAnswered:
+    """The verdict on a submit, by the number that :meth:`PoolSession.submit` gave; ``error`` is None if accepted."""
+
+    submit_id: int
+    error: tuple[int, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectAsked:
+    """client.reconnect; empty host and port 0 mean the same ones."""
+
+    host: str
+    port: int
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MessageShown:
+    """client.show_message."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message that made no sense, and why; the connection goes on."""
+
+    why: str
+
+
+Event = (
+    Configured
+    | Subscribed
+    | SubscribeRefused
+    | Authorized
+    | DifficultySet
+    | JobReceived
+    | ExtranonceSet
+    | VersionMaskSet
+    | SubmitAnswered
+    | ReconnectAsked
+    | MessageShown
+    | Unreadable
+)
+
+
+class PoolSession:
+    """One connection's state. Methods that speak queue bytes, which :meth:`outgoing` hands over.
+
+    Order that pools accept: :meth:`configure` (optional), :meth:`subscribe`, then :meth:`authorize`.
+    """
+
+    def __init__(self, user_agent: str) -> None:
+        self._user_agent = user_agent
+        self._lines = LineBuffer(MAX_LINE_BYTES)
+        self._out = bytearray()
+        self._next_id = 1
+        self._pending: dict[int, tuple[str, str]] = {}
+
+    def outgoing(self) -> bytes:
+        """The bytes to send now; empties the queue."""
+        data = bytes(self._out)
+        self._out.clear()
+        return data
+
+    @property
+    def unanswered(self) -> int:
+        """How many of our requests wait for an answer."""
+        return len(self._pending)
+
+    def configure(self, version_mask: int) -> None:
+        """Asks for version rolling under ``version_mask``."""
+        options = {"version-rolling.mask": f"{version_mask:08x}", "version-rolling.min-bit-count": 2}
+        self._call("mining.configure", [["version-rolling"], options])
+
+    def subscribe(self) -> None:
+        """Subscribes with our user agent; where that is refused, once more without parameters."""
+        self._call("mining.subscribe", [self._user_agent], _WITH_AGENT)
+
+    def subscribe_extranonce(self) -> None:
+        """Tells the pool that we take mining.set_extranonce; the answer does not matter."""
+        self._call("mining.extranonce.subscribe", [])
+
+    def authorize(self, user: str, password: str) -> None:
+        """Authorizes a user; answered by Authorized."""
+        self._call("mining.authorize", [user, password], user)
+
+    def suggest_difficulty(self, difficulty: float) -> None:
+        """Passes a wish on; set_difficulty decides."""
+        self._call("mining.suggest_difficulty", [difficulty])
+
+    def submit(
+        self, user: str, job_id: str, extranonce2: bytes, ntime: int, nonce: int, version_bits: int | None
+    ) -> int:
+        """Submits a share and gives the number by which SubmitAnswered will name it."""
+        params = [user, job_id, extranonce2.hex(), f"{ntime:08x}", f"{nonce:08x}"]
+        if version_bits is not None:
+            params.append(f"{version_bits:08x}")
+        return self._call("mining.submit", params)
+
+    def forget(self, submit_id: int) -> None:
+        """Stops waiting for a verdict; a late one is then dropped."""
+        self._pending.pop(submit_id, None)
+
+    def receive(self, data: bytes) -> Iterator[Event]:
+        """Yields what the pool's bytes mean. Raises LineTooLongError; all else that is senseless becomes Unreadable."""
+        for line in self._lines.feed(data):
+            try:
+                parsed = message.decode(line)
+                if isinstance(parsed, message.Request):
+                    event = self._requested(parsed)
+                else:
+                    event = self._answered(parsed)
+            except ProtocolError as error:
+                event = Unreadable(str(error))
+            if event is not None:
+                yield event
+
+    def _call(self, method: str, params: list[Any], note: str = "") -> int:
+        request_id = self._next_id
+        self._next_id += 1
+        self._pending[request_id] = (method, note)
+        self._out += message.request(request_id, method, params)
+        return request_id
+
+    def _requested(self, request: message.Request) -> Event | None:
+        params = request.params if isinstance(request.params, list) else []
+        match request.method:
+            case "mining.notify":
+                return JobReceived(Job.from_notify(params))
+            case "mining.set_difficulty":
+                return DifficultySet(_difficulty(params))
+            case "mining.set_extranonce":
+                return ExtranonceSet(*_extranonce(params))
+            case "mining.set_version_mask":
+                return VersionMaskSet(parse_mask(params[0] if params else None, default=0))
+            case "client.reconnect":
+                return _reconnect(params)
+            case "client.show_message":
+                return MessageShown(str(params[0])[:500] if params else "")
+            case "client.get_version":
+                self._out += message.answer(request.id, self._user_agent)
+            case "mining.ping" | "client.ping":
+                self._out += message.answer(request.id, "pong")
+            case _ if request.id is not None:
+                self._out += message.refusal(request.id, -3, "Method not found")
+        return None
+
+    def _answered(self, response: message.Response) -> Event | None:
+        request_id = _own_id(response.id)
+        method, note = self._pending.pop(request_id, ("", "")) if request_id is not None else ("", "")
+        error = message.error_of(response)
+        match method:
+            case "mining.submit":
+                if error is None and response.result is not True:
+                    error = (20, "Rejected")
+                return SubmitAnswered(request_id or 0, error)
+            case "mining.authorize":
+                if error is None and not response.result:
+                    error = (24, "Unauthorized worker")
+                return Authorized(note, error)
+            case "mining.configure":
+                return Configured(_mask_answer(response.result) if error is None else 0)
+            case "mining.subscribe":
+                return self._subscribed(response, error, with_agent=note == _WITH_AGENT)
+        return None
+
+    def _subscribed(
+        self, response: message.Response, error: tuple[int, str] | None, *, with_agent: bool
+    ) -> Event | None:
+        if error is None:
+            result = response.result
+            if not isinstance(result, list) or len(result) < 3:
+                return SubscribeRefused(20, "the answer to subscribe has not three parts")
+            try:
+                return Subscribed(*_extranonce(result[-2:]))
+            except ProtocolError as unreadable:
+                return SubscribeRefused(20, str(unreadable))
+        if with_agent:
+            self._call("mining.subscribe", [])
+            return None
+        return SubscribeRefused(*error)
+
+
+def _own_id(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, str) and len(value) < 19 and value.isascii() and value.isdigit() else None
+
+
+def _difficulty(params: list[Any]) -> float:
+    value = params[0] if params else None
+    if isinstance(value, str) and len(value) < 50:
+        try:
+            value = float(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not MIN_DIFFICULTY <= value <= MAX_DIFFICULTY:
+        raise ProtocolError("set_difficulty with an impossible difficulty")
+    return float(value)
+
+
+def _extranonce(params: list[Any]) -> tuple[bytes, int]:
+    if len(params) < 2 or not isinstance(params[0], str) or len(params[0]) > 2 * MAX_EXTRANONCE1_BYTES:
+        raise ProtocolError("extranonce1 is missing or too long")
+    size = params[1]
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= MAX_EXTRANONCE2_BYTES:
+        raise ProtocolError(f"extranonce2_size is not between 1 and {MAX_EXTRANONCE2_BYTES}")
+    try:
+        extranonce1 = bytes.fromhex(params[0])
+    except ValueError:
+        raise ProtocolError("extranonce1 is not hex") from None
+    return extranonce1, size
+
+
+def _reconnect(params: list[Any]) -> ReconnectAsked:
+    host = params[0] if params and isinstance(params[0], str) else ""
+    port, wait = (_whole_number(value) for value in (*params[1:3], 0, 0)[:2])
+    return ReconnectAsked(host[:255], port if 0 <= port < 65536 else 0, float(min(max(wait, 0), 3600)))
+
+
+def _whole_number(value: Any) -> int:
+    try:
+        return int(value) if isinstance(value, int | float | str) and len(str(value)) < 12 else 0
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _mask_answer(result: Any) -> int:
+    if not isinstance(result, dict) or result.get("version-rolling") is not True:
+        return 0
+    return parse_mask(result.get("version-rolling.mask"), default=DEFAULT_POOL_MASK)

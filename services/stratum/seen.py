@@ -1,0 +1,48 @@
+"""Which headers have been submitted already."""
+
+from __future__ import annotations
+
+MAX_PREVHASHES = 3
+
+
+class SeenHeaders:
+    """Remembers hashes of submitted headers per prevhash, whatever job id or connection they came by.
+
+    A header of an older prevhash is refused as stale anyway, so only the newest few prevhashes are kept, and at most
+    ``max_headers`` (about 100 bytes each); beyond, the oldest prevhash goes first, then the oldest headers.
+    """
+
+    def __init__(self, max_headers: int = 2_000_000) -> None:
+        self._max_headers = max_headers
+        self._seen: dict[bytes, dict[bytes, None]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, prevhash: bytes, block_hash: bytes) -> bool:
+        """Notes a header by its prevhash and hash (32 bytes each); False if it was there before."""
+        headers = self._seen.get(prevhash)
+        if headers is None:
+            headers = self._seen[prevhash] = {}
+            while len(self._seen) > MAX_PREVHASHES:
+                self._drop_oldest_prevhash()
+        key = block_hash[:16]
+        if key in headers:
+            return False
+        headers[key] = None
+        self._count += 1
+        if self._count > self._max_headers:
+            self._make_room()
+        return True
+
+    def _make_room(self) -> None:
+        if len(self._seen) > 1:
+            self._drop_oldest_prevhash()
+        else:
+            headers = next(iter(self._seen.values()))
+            del headers[next(iter(headers))]
+            self._count -= 1
+
+    def _drop_oldest_prevhash(self) -> None:
+        self._count -= len(self._seen.pop(next(iter(self._seen))))
