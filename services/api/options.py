@@ -1,0 +1,54 @@
+"""What the REST API is told at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from services.warehouse.address import ClickHouseAddress
+
+Coin = Literal["btc", "bch"]
+ShareValueBasis = Literal["actual", "credited"]
+
+_COINS = ("btc", "bch")
+_BASES = ("actual", "credited")
+# RFC 7518, 3.2: an HS256 key is at least as long as the hash it feeds.
+_JWT_SECRET_MIN_BYTES = 32
+
+
+class ApiOptionError(ValueError):
+    """A setting of the API that cannot stand; the text names it and says the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """Settings of one API process.
+
+    `read_tokens` (API_TOKENS) carry the scope `read`, `admin_tokens` (REWARDS_POST_TOKEN) the scope `admin`; neither
+    scope includes the other. With a `jwt_secret` (API_JWT_SECRET) HS256 tokens signed by it are accepted too.
+    `share_value_basis` and `coin` are explained in docs/API.md. Raises ApiOptionError for a value that cannot stand.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8888
+    clickhouse: ClickHouseAddress = field(default_factory=ClickHouseAddress)
+    read_tokens: tuple[str, ...] = field(default=(), repr=False)
+    admin_tokens: tuple[str, ...] = field(default=(), repr=False)
+    jwt_secret: str = field(default="", repr=False)
+    coin: Coin = "btc"
+    share_value_basis: ShareValueBasis = "actual"
+
+    def __post_init__(self) -> None:
+        if self.coin not in _COINS:
+            raise ApiOptionError(f"COIN is {self.coin!r}: set it to btc or bch")
+        if self.share_value_basis not in _BASES:
+            raise ApiOptionError(f"SHARE_VALUE_BASIS is {self.share_value_basis!r}: set it to actual or credited")
+        if self.jwt_secret and len(self.jwt_secret.encode()) < _JWT_SECRET_MIN_BYTES:
+            raise ApiOptionError(f"API_JWT_SECRET is shorter than {_JWT_SECRET_MIN_BYTES} bytes: set a longer one")
+        if not all(token.strip() for token in (*self.read_tokens, *self.admin_tokens)):
+            raise ApiOptionError("API_TOKENS or REWARDS_POST_TOKEN holds an empty token: remove it")
+        if not (self.read_tokens or self.admin_tokens or self.jwt_secret):
+            raise ApiOptionError(
+                "no token is configured, so nobody could use the API: run scripts/generate_token.py"
+                " and put its API_TOKENS line into .env"
+            )
