@@ -1,0 +1,117 @@
+"""Runs the parts of the test suite, prints the time of each, and ends with 1 when any of them failed.
+
+Called by scripts/test, inside the project's environment.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CI = os.environ.get("CI") == "true"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named parts, or all of them; returns the exit code."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    wanted, for_pytest = arguments[:split] or list(PARTS), arguments[split + 1 :]
+    unknown = [name for name in wanted if name not in PARTS]
+    if unknown:
+        print(f"test: no part is called {', '.join(unknown)}; there are: {' '.join(PARTS)}", file=sys.stderr)
+        return 2
+    results: list[tuple[str, float, bool]] = []
+    for name in wanted:
+        print(f"\n=== {name}", flush=True)
+        started = time.monotonic()
+        passed = PARTS[name](for_pytest)
+        results.append((name, time.monotonic() - started, passed))
+    print("\n=== times")
+    for name, seconds, passed in results:
+        print(f"{name:<12}{seconds:8.1f} s  {'passed' if passed else 'FAILED'}")
+    return 0 if all(passed for _, _, passed in results) else 1
+
+
+def lint(_: list[str]) -> bool:
+    """Style: ruff's rules, and its formatting."""
+    return _run(str(BIN / "ruff"), "check") & _run(str(BIN / "ruff"), "format", "--check")
+
+
+def types(_: list[str]) -> bool:
+    """mypy, strict, over the services and their tests."""
+    return _run(str(BIN / "mypy"))
+
+
+def imports(_: list[str]) -> bool:
+    """The arrows between the rooms."""
+    return _run(str(BIN / "lint-imports"))
+
+
+def unit(for_pytest: list[str]) -> bool:
+    """Every test without a mark."""
+    return _pytest("not end_to_end and not browser", for_pytest)
+
+
+def end_to_end(for_pytest: list[str]) -> bool:
+    """Tests that start the whole stack as processes."""
+    return _pytest("end_to_end and not browser", for_pytest)
+
+
+def browser(for_pytest: list[str]) -> bool:
+    """Tests of the pages in Chromium."""
+    if not CI and not any(map(shutil.which, BROWSERS)):
+        print("skipped: no Chromium here. To run these tests: apt install chromium")
+        return True
+    return _pytest("browser", for_pytest)
+
+
+def docker(_: list[str]) -> bool:
+    """The stack in containers, where there is a script for it."""
+    script = ROOT / "scripts" / "test-docker"
+    if not script.exists():
+        print("nothing to run: there is no scripts/test-docker")
+        return True
+    return _run(str(script))
+
+
+PARTS: dict[str, Callable[[list[str]], bool]] = {
+    "lint": lint,
+    "types": types,
+    "imports": imports,
+    "unit": unit,
+    "end_to_end": end_to_end,
+    "browser": browser,
+    "docker": docker,
+}
+
+
+def _pytest(marks: str, for_pytest: list[str]) -> bool:
+    """Run the tests that carry `marks`. With CI=true a skipped test is a failed run."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-m", marks, "--durations=5", f"--junitxml={report}"]
+        if not _run(*command, *for_pytest):
+            return False
+        suites = ElementTree.parse(report).getroot().iter("testsuite")
+        skipped = sum(int(suite.get("skipped", "0")) for suite in suites)
+    if CI and skipped:
+        print(f"FAILED: {skipped} tests were skipped, and with CI=true none may be")
+        return False
+    return True
+
+
+def _run(*command: str) -> bool:
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
