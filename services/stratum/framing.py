@@ -29,21 +29,21 @@ class LineBuffer:
         self._searched = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yields each line that ``data`` completes; raises LineTooLongError after those that came before the long one."""
+        """Yields each line that ``data`` completes; raises LineTooLongError, after those before the long one."""
         partial = self._partial
         partial += data
         start = 0
         try:
             while (end := partial.find(b"\n", max(start, self._searched))) >= 0:
                 line = bytes(partial[start:end]).strip()
-                start = end + 1
+                start, self._searched = end + 1, 0
                 if len(line) > self._max_line_bytes:
                     raise LineTooLongError(f"line longer than {self._max_line_bytes} bytes")
                 if line:
                     yield line
         finally:
             del partial[:start]
-            self._searched = len(partial)
+        self._searched = len(partial)
         if len(partial) > self._max_line_bytes:
             partial.clear()
             self._searched = 0
