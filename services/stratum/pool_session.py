@@ -5,7 +5,7 @@ The proxy's upstreams and the merge miner both hold one of these per connection;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from services.stratum import message
@@ -35,10 +35,11 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """The pool's answer to subscribe."""
+    """The pool's answer to subscribe. ``session`` is what a later subscribe may resume ('' for none)."""
 
     extranonce1: bytes
     extranonce2_size: int
+    session: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +163,9 @@ class PoolSession:
         options = {"version-rolling.mask": f"{version_mask:08x}", "version-rolling.min-bit-count": 2}
         self._call("mining.configure", [["version-rolling"], options])
 
-    def subscribe(self) -> None:
-        """Subscribes with our user agent; where that is refused, once more without parameters."""
-        self._call("mining.subscribe", [self._user_agent], _WITH_AGENT)
+    def subscribe(self, session: str = "") -> None:
+        """Subscribes with our user agent, and the session to resume; where that is refused, without parameters."""
+        self._call("mining.subscribe", [self._user_agent, session] if session else [self._user_agent], _WITH_AGENT)
 
     def subscribe_extranonce(self) -> None:
         """Tells the pool that we take mining.set_extranonce; the answer does not matter."""
@@ -262,7 +263,7 @@ class PoolSession:
             if not isinstance(result, list) or len(result) < 3:
                 return SubscribeRefused(20, "the answer to subscribe has not three parts")
             try:
-                return Subscribed(*_extranonce(result[-2:]))
+                return Subscribed(*_extranonce(result[-2:]), _session_of(result[0]))
             except ProtocolError as unreadable:
                 return SubscribeRefused(20, str(unreadable))
         if with_agent:
@@ -300,6 +301,16 @@ def _extranonce(params: list[Any]) -> tuple[bytes, int]:
     except ValueError:
         raise ProtocolError("extranonce1 is not hex") from None
     return extranonce1, size
+
+
+def _session_of(subscriptions: Any) -> str:
+    """The id beside "mining.notify" in ``[[method, id], ...]`` or ``[method, id]``."""
+    if not isinstance(subscriptions, list):
+        return ""
+    for pair in (subscriptions, *subscriptions[:8]):
+        if isinstance(pair, list) and len(pair) == 2 and pair[0] == "mining.notify" and isinstance(pair[1], str):
+            return pair[1][:128]
+    return ""
 
 
 def _reconnect(params: list[Any]) -> ReconnectAsked:

@@ -194,3 +194,24 @@ def test_a_pool_that_never_ends_its_line() -> None:
     with pytest.raises(LineTooLongError):
         for _ in range(6):
             list(session.receive(b"x" * (MAX_LINE_BYTES // 4)))
+
+
+@pytest.mark.parametrize(
+    ("subscriptions", "session_id"),
+    [
+        ([["mining.set_difficulty", "a1"], ["mining.notify", "a2"]], "a2"),
+        ([["mining.notify", "a2"]], "a2"),
+        (["mining.notify", "a2"], "a2"),
+        ([["mining.notify", 5]], ""),
+        ([["mining.set_difficulty", "a1"], "x", []], ""),
+        (None, ""),
+    ],
+)
+def test_a_session_to_resume(subscriptions: Any, session_id: str) -> None:
+    session = PoolSession("x")
+    session.subscribe("earlier")
+    (first,) = sent(session)
+    assert first["params"] == ["x", "earlier"]
+    (event,) = told(session, {"id": first["id"], "result": [subscriptions, "0a0b", 8], "error": None})
+    assert isinstance(event, Subscribed)
+    assert event.session == session_id
