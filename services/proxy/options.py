@@ -1,0 +1,92 @@
+"""What a proxy is told at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from services.warehouse.address import ClickHouseAddress
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """One ``[pools.NAME]`` table and the port that miners reach it by.
+
+    ``{worker}`` in ``user`` stands for what follows the last "." of the name that a miner authorized, or all of it.
+    """
+
+    name: str
+    listen_port: int
+    host: str
+    port: int
+    user: str
+    password: str = field(default="x", repr=False)
+
+    @property
+    def address(self) -> str:
+        """ "host:port", as it is recorded with each share."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one peer can cost; all per connection but ``connections``, which is per listening port."""
+
+    connections: int = 20_000
+    line_bytes: int = 16 * KIB
+    handshake_seconds: float = 60.0
+    """From the connection to mining.subscribe."""
+    idle_seconds: float = 7200.0
+    """Without a line from the miner."""
+    unanswered_requests: int = 1000
+    """Beyond it nothing more is read from the miner until answers have gone out."""
+    queued_bytes: int = MIB
+    """Waiting for a slow reader, who is then cut off."""
+    workers: int = 32
+    junk_lines: int = 10
+    jobs_kept: int = 16
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"limit {name} must be above 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyOptions:
+    """Everything that ``serve`` needs. A port of 0 takes a free one.
+
+    ``name`` is recorded with each share; ``spool`` is the folder of spool segments, which together hold at most
+    ``spool_max_bytes``. Metrics and probes are served on ``metrics_host:metrics_port``.
+    """
+
+    name: str
+    pools: tuple[PoolOptions, ...]
+    spool: Path
+    clickhouse: ClickHouseAddress
+    host: str = "0.0.0.0"  # noqa: S104 - miners come from elsewhere
+    spool_max_bytes: int = 4096 * MIB
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 9333
+    limits: Limits = field(default_factory=Limits)
+    verdict_timeout_seconds: float = 30.0
+    silence_seconds: float = 30.0
+    """With nothing new from the pool for so long, the current job is sent again."""
+    drain_seconds: float = 4.0
+    """How long a stop waits for the pools' verdicts on shares in flight, and again for the shipper."""
+
+    def __post_init__(self) -> None:
+        labels = [pool.name for pool in self.pools]
+        if not labels:
+            raise ValueError("a proxy needs at least one pool")
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"two pools have the same name: {', '.join(labels)}")
+        ports = [pool.listen_port for pool in self.pools if pool.listen_port]
+        if len(set(ports)) < len(ports):
+            raise ValueError(f"two pools listen on the same port: {', '.join(map(str, ports))}")
