@@ -1,0 +1,172 @@
+"""The whole stack as its user starts it: `sharehouse up --demo` on free ports, with a data folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import clickhouse_connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PORTS = (
+    "PROXY_PORT",
+    "PROXY_PORT_HIGH",
+    "API_PORT",
+    "DASHBOARD_PORT",
+    "CLICKHOUSE_PORT",
+    "METRICS_PORT",
+    "DEMO_POOL_PORT",
+)
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
+@dataclass(slots=True)
+class Stack:
+    """A data folder, its ports, and the running supervisor."""
+
+    data: Path
+    ports: dict[str, int]
+    process: subprocess.Popen[bytes]
+
+    @property
+    def log(self) -> str:
+        return (self.data.parent / "up.log").read_text(errors="replace")
+
+    def secret(self, name: str) -> str:
+        return (self.data / "secrets" / name).read_text().strip()
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The result of a query as an operator would run it."""
+        client = clickhouse_connect.get_client(
+            host="127.0.0.1",
+            port=self.ports["CLICKHOUSE_PORT"],
+            username="default",
+            password=self.secret("clickhouse_password"),
+            database="sharehouse",
+        )
+        with contextlib.closing(client):
+            return list(map(tuple, client.query(sql).result_rows))
+
+    def accepted_hashes(self) -> list[str]:
+        """The block hash of each accepted share in the store, repeated ones repeated."""
+        return [row[0] for row in self.rows("SELECT block_hash FROM shares WHERE verdict = 'accepted'")]
+
+    def pool_log(self) -> list[str]:
+        """The block hash of each share that the pool accepted, from its own log."""
+        lines = (self.data / "demo" / "accepted.log").read_text().splitlines()
+        return [line.split()[0] for line in lines]
+
+    def api(self, path: str) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports['API_PORT']}{path}",
+            headers={"Authorization": f"Bearer {self.secret('api_token')}"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+    def answers(self, port: str, path: str) -> bool:
+        """Whether a page answers 200."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[port]}{path}", timeout=5) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def service_pid(self, service: str) -> int:
+        """The process that the supervisor runs for a service."""
+        for pid in _children(self.process.pid):
+            words = _words(pid)
+            if "services.command" in words and service in words:
+                return pid
+        raise LookupError(f"no process for {service} below the supervisor")
+
+    def kill(self, service: str) -> None:
+        os.kill(self.service_pid(service), signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Stops it as a user does, and gives the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=20)
+
+
+def _children(parent: int) -> list[int]:
+    with open(f"/proc/{parent}/task/{parent}/children") as children:
+        return [int(pid) for pid in children.read().split()]
+
+
+def _words(pid: int) -> list[str]:
+    try:
+        with open(f"/proc/{pid}/cmdline") as command:
+            return command.read().split("\0")
+    except OSError:
+        return []
+
+
+def free_ports() -> dict[str, int]:
+    """A free port for each setting; all are held until all are chosen, so that no two are the same."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in PORTS]
+        for listening in sockets:
+            listening.bind(("127.0.0.1", 0))
+        return {name: listening.getsockname()[1] for name, listening in zip(PORTS, sockets, strict=True)}
+
+
+def environment(ports: dict[str, int]) -> dict[str, str]:
+    """What the supervisor finds in its environment: the ports, and nothing of the tester's own settings."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {**inherited, **{name: str(port) for name, port in ports.items()}, "PYTHONUNBUFFERED": "1"}
+
+
+@contextlib.contextmanager
+def running(data: Path, ports: dict[str, int]) -> Iterator[Stack]:
+    """Starts `sharehouse up --demo` and stops it at the end, whatever happened; its output: up.log beside data."""
+    with (data.parent / "up.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.command", "up", "--demo", "--data", str(data)],
+            env=environment(ports),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    stack = Stack(data, ports, process)
+    try:
+        yield stack
+    except BaseException:
+        print(stack.log[-8000:])  # noqa: T201 - what a failed test is read by
+        raise
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def eventually(condition: Any, *, within_seconds: float, what: str) -> Any:
+    """Polls until ``condition()`` is true and gives its value; exceptions of the network count as not yet."""
+    deadline = time.monotonic() + within_seconds
+    problem: object = None
+    while time.monotonic() < deadline:
+        try:
+            if value := condition():
+                return value
+        except (OSError, LookupError, clickhouse_connect.driver.exceptions.Error, urllib.error.URLError) as error:
+            problem = error
+        time.sleep(0.2)
+    raise AssertionError(f"not within {within_seconds} s: {what} (last problem: {problem})")
