@@ -37,20 +37,56 @@ class ExtranonceLayout:
         return self.pool_extranonce1 + self.extranonce2_prefix + miner_extranonce2
 
 
-def filler_size(pool_extranonce2_size: int, miner_extranonce1: bytes) -> int:
+def filler_size(
+    pool_extranonce2_size: int, miner_extranonce1: bytes, miner_extranonce2_size: int = MINER_EXTRANONCE2_BYTES
+) -> int:
     """Bytes that the pool gives beyond the miner's shape; negative where it gives too little for it."""
-    return pool_extranonce2_size - len(miner_extranonce1) - MINER_EXTRANONCE2_BYTES
+    return pool_extranonce2_size - len(miner_extranonce1) - miner_extranonce2_size
 
 
-def divided(pool_extranonce1: bytes, filler: bytes, miner_extranonce1: bytes) -> ExtranonceLayout:
+def divided(
+    pool_extranonce1: bytes,
+    filler: bytes,
+    miner_extranonce1: bytes,
+    miner_extranonce2_size: int = MINER_EXTRANONCE2_BYTES,
+) -> ExtranonceLayout:
     """The proxy's mechanism; ``filler`` has :func:`filler_size` bytes and is unique per upstream."""
     return ExtranonceLayout(
         pool_extranonce1,
         pool_extranonce1 + filler,
         filler + miner_extranonce1,
         miner_extranonce1,
-        MINER_EXTRANONCE2_BYTES,
+        miner_extranonce2_size,
     )
+
+
+def kept(
+    pool_extranonce1: bytes, pool_extranonce2_size: int, unique: int, shown: ExtranonceLayout
+) -> ExtranonceLayout | None:
+    """A layout on another pool that leaves what the miner was shown as it is; None where its sizes do not fit.
+
+    ``unique`` numbers the upstream; its low bytes fill what the pool gives beyond the miner's shape.
+    """
+    own, size = shown.miner_extranonce1, shown.miner_extranonce2_size
+    if (pool_extranonce1, pool_extranonce2_size) == (own, size):
+        return handed_through(own, size)
+    spare = filler_size(pool_extranonce2_size, own, size)
+    return divided(pool_extranonce1, filler(unique, spare), own, size) if spare >= 0 else None
+
+
+def fresh(
+    pool_extranonce1: bytes, pool_extranonce2_size: int, unique: int, miner_extranonce1: bytes
+) -> ExtranonceLayout:
+    """The layout for a miner that was shown nothing yet: the proxy's mechanism where it fits, else handed through."""
+    spare = filler_size(pool_extranonce2_size, miner_extranonce1)
+    if spare < 0:
+        return handed_through(pool_extranonce1, pool_extranonce2_size)
+    return divided(pool_extranonce1, filler(unique, spare), miner_extranonce1)
+
+
+def filler(unique: int, size: int) -> bytes:
+    """The low ``size`` bytes of an upstream's number."""
+    return (unique & ((1 << 8 * size) - 1)).to_bytes(size, "big")
 
 
 def handed_through(pool_extranonce1: bytes, pool_extranonce2_size: int) -> ExtranonceLayout:

@@ -88,6 +88,14 @@ def answer(request_id: Any, result: Any) -> bytes:
     return _line({"id": request_id, "result": result, "error": None})
 
 
+def relayed(request_id: Any, response: Response) -> bytes:
+    """Another peer's answer, unchanged but for the id."""
+    message = {"id": request_id, "result": response.result, "error": response.error}
+    if response.reject_reason is not None:
+        message["reject-reason"] = response.reject_reason
+    return _line(message)
+
+
 def refusal(request_id: Any, code: Any, message: Any, *, result: Any = None) -> bytes:
     """An error answer ``[code, message, null]``."""
     return _line({"id": request_id, "result": result, "error": [code, message, None]})

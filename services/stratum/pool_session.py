@@ -89,10 +89,14 @@ class VersionMaskSet:
 
 @dataclass(frozen=True, slots=True)
 class SubmitAnswered:
-    """The verdict on a submit, by the number that :meth:`PoolSession.submit` gave; ``error`` is None if accepted."""
+    """The verdict on a submit, by the number that :meth:`PoolSession.submit` gave; ``error`` is None if accepted.
+
+    ``answer`` is what the pool sent, for those who hand it on (:func:`services.stratum.message.relayed`).
+    """
 
     submit_id: int
     error: tuple[int, str] | None
+    answer: message.Response | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +248,7 @@ class PoolSession:
             case "mining.submit":
                 if error is None and response.result is not True:
                     error = (20, "Rejected")
-                return SubmitAnswered(request_id or 0, error)
+                return SubmitAnswered(request_id or 0, error, response)
             case "mining.authorize":
                 if error is None and not response.result:
                     error = (24, "Unauthorized worker")

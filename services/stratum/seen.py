@@ -33,14 +33,15 @@ class SeenHeaders:
         headers[key] = None
         self._count += 1
         if self._count > self._max_headers:
-            self._make_room()
+            self._make_room(prevhash)
         return True
 
-    def _make_room(self) -> None:
-        if len(self._seen) > 1:
+    def _make_room(self, prevhash: bytes) -> None:
+        """Never forgets the header just added, to which a replay is likeliest."""
+        if next(iter(self._seen)) != prevhash:
             self._drop_oldest_prevhash()
         else:
-            headers = next(iter(self._seen.values()))
+            headers = self._seen[prevhash]
             del headers[next(iter(headers))]
             self._count -= 1
 

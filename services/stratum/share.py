@@ -34,14 +34,16 @@ class RebuiltShare:
 def rebuild(job: Job, layout: ExtranonceLayout, submit: Submit, version_mask: int) -> RebuiltShare:
     """The share as the pool will see it. ``job`` is the pool's own; ``version_mask`` is 0 where none was negotiated.
 
+    Without version bits in the submit the header has the job's version, whatever was negotiated.
     Raises StratumError(MALFORMED) where extranonce2 has not the miner's length: no header follows from that. Whether
     ntime and version are allowed is :func:`check_ranges`' question: a block is a block all the same.
     """
     if len(submit.extranonce2) != layout.miner_extranonce2_size:
         raise StratumError(MALFORMED, f"extranonce2 is not {layout.miner_extranonce2_size} bytes")
+    bits = submit.version_bits
     header = job.header(
         extranonce=layout.full(submit.extranonce2),
-        version=rolled(job.version, version_mask, submit.version_bits or 0) if version_mask else job.version,
+        version=job.version if bits is None or not version_mask else rolled(job.version, version_mask, bits),
         ntime=submit.ntime,
         nonce=submit.nonce,
     )
