@@ -25,9 +25,10 @@ class StratumEndpoint:
 class DashboardOptions:
     """Settings of one dashboard process.
 
-    With a `password` (DASHBOARD_PASSWORD) every page asks for it; without one the dashboard opens on a loopback address
-    only. `stratum` is what the page tells a new operator to enter in a miner; `interval_seconds` is the time between two
-    looks into the database, shared by all open pages. Raises DashboardOptionError for a value that cannot stand.
+    With a `password` (DASHBOARD_PASSWORD) every page asks for it; without one the dashboard opens on a loopback
+    address only. `stratum` is what the page tells a new operator to enter in a miner; `interval_seconds` is the time
+    between two looks into the database, shared by all open pages. Raises DashboardOptionError for a value that cannot
+    stand.
     """
 
     host: str = "127.0.0.1"

@@ -1,0 +1,76 @@
+"""Around every request: its id, the headers of every answer, the access log, and the last net for errors."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import structlog
+from starlette.datastructures import MutableHeaders
+
+from services.api.errors import error_response
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger()
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+# The documentation pages set their own, wider policy; JSON needs none of what a page may do.
+_CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+
+class AccessMiddleware:
+    """Gives each request an id (`request.state.request_id`, header X-Request-ID) and one line in the access log.
+
+    An error that no handler knew is logged with its trace and answered as a plain 500. Neither the query nor any header
+    is logged: they may hold what only the client should know.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        request_id = state["request_id"] = uuid.uuid4().hex
+        began = time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers.setdefault("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception:
+            log.exception("request_failed", request_id=request_id, path=scope["path"])
+            if status:
+                raise
+            answer = error_response(request_id, 500, "INTERNAL_ERROR", "The request failed; the log says why")
+            await answer(scope, receive, send_with_headers)
+        finally:
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                seconds=round(time.perf_counter() - began, 4),
+                client=(scope.get("client") or ("",))[0],
+                holder=state.get("holder", ""),
+                request_id=request_id,
+            )

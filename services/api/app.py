@@ -1,0 +1,57 @@
+"""The REST API as an ASGI application."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from services.api.access import AccessMiddleware
+from services.api.errors import install_error_handlers
+from services.api.reference import install_reference
+from services.api.routes import health_routes, stats_routes
+from services.api.tokens import TokenBook
+from services.warehouse.queries import Queries
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from services.api.options import ApiOptions
+
+_DESCRIPTION = """\
+Figures of miners, workers and pools, from the shares that the proxy keeps.
+
+Hash rate = sum of the credited difficulty of accepted shares * 2^32 / seconds of the window; 1 Gh/s = 10^9 hashes per
+second. Windows are exact to the second and end now; *yesterday* is the previous UTC day. All times are UTC, in unix
+seconds. Every answer has the header `X-Request-ID`.
+"""
+
+
+def create_app(options: ApiOptions) -> FastAPI:
+    """The application for `options`. It starts, and stays up, without ClickHouse: requests that need it get a 503."""
+    queries = Queries(options.clickhouse)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await queries.open()
+        yield
+        await queries.close()
+
+    app = FastAPI(
+        title="Sharehouse API",
+        version="1",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.token_book = TokenBook(options)
+    app.add_middleware(GZipMiddleware, minimum_size=1024)
+    app.add_middleware(AccessMiddleware)
+    install_error_handlers(app)
+    install_reference(app)
+    app.include_router(health_routes(queries))
+    app.include_router(stats_routes(queries, options))
+    return app
