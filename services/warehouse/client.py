@@ -1,0 +1,64 @@
+"""The one way to ClickHouse: clickhouse-connect's async client over the HTTP interface, made when first needed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from clickhouse_connect.driver import create_async_client
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.asyncclient import AsyncClient
+
+    from services.warehouse.address import ClickHouseAddress
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - a state that callers answer with 503
+    """ClickHouse is away, hung, not migrated yet, or refused the query.
+
+    `code` is ClickHouse's error code if it gave one. The text is for logs: it may quote ClickHouse.
+    """
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Connection:
+    """A client that is made on first use and again after it was dropped; many queries may run at once."""
+
+    def __init__(
+        self,
+        address: ClickHouseAddress,
+        *,
+        database: str | None = None,
+        connect_timeout_seconds: float = 2,
+        timeout_seconds: float = 60,
+    ) -> None:
+        self._address = address
+        self._database = database
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._timeout_seconds = timeout_seconds
+        self._client: AsyncClient | None = None
+        self._making = asyncio.Lock()
+
+    async def client(self) -> AsyncClient:
+        """Raises what clickhouse-connect and aiohttp raise where the server cannot be reached."""
+        async with self._making:
+            if self._client is None:
+                self._client = await create_async_client(
+                    host=self._address.host,
+                    port=self._address.port,
+                    username=self._address.user,
+                    password=self._address.password,
+                    database=self._address.database if self._database is None else self._database,
+                    connect_timeout=self._connect_timeout_seconds,
+                    send_receive_timeout=self._timeout_seconds,
+                    query_limit=0,
+                )
+            return self._client
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()

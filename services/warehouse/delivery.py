@@ -1,0 +1,108 @@
+"""One batch into ClickHouse, exactly once: the same bytes under the same token at every attempt.
+
+Every INSERT pins the settings that this rests on. A token is remembered for the tables' deduplication window only, so
+a batch that was first sent long ago is compared, by segment and sequence numbers, with what the table already has.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error
+
+from services.warehouse.rowbinary import RowReader, Stream
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.asyncclient import AsyncClient
+
+    from services.warehouse.segment import Batch
+
+INSERT_SETTINGS: Final = {
+    # On by default since ClickHouse 26; the server would answer before the rows are in the table, and merge batches.
+    "async_insert": 0,
+    # A repeated batch must not count twice in the roll-ups either.
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    # One batch is one block, and so one part per day: all of it or nothing.
+    "max_insert_block_size": 1_048_576,
+    # After a long outage one batch may span many days.
+    "max_partitions_per_insert_block": 0,
+}
+TOKEN_SAFE_SECONDS: Final = 3600.0
+"""The deduplication window (100,000 inserts) lasts longer than this at 27 inserts a second."""
+
+# ClickHouse's codes for "this data cannot be read, now or ever" (src/Common/ErrorCodes.cpp).
+POISON_CODES: Final = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        32,  # ATTEMPT_TO_READ_AFTER_EOF
+        33,  # CANNOT_READ_ALL_DATA
+        53,  # TYPE_MISMATCH
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        117,  # INCORRECT_DATA
+        128,  # TOO_LARGE_ARRAY_SIZE
+        131,  # TOO_LARGE_STRING_SIZE
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        469,  # VIOLATED_CONSTRAINT
+        691,  # UNKNOWN_ELEMENT_OF_ENUM
+    }
+)
+
+
+class Outcome(Enum):
+    DELIVERED = "delivered"
+    ALREADY_THERE = "already_there"
+
+
+class PoisonError(Exception):
+    """ClickHouse will never take this batch: its data is bad. `code` is ClickHouse's."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+async def deliver(client: AsyncClient, batch: Batch, body: bytes) -> Outcome:
+    """Returns once ClickHouse has the batch. Raises PoisonError, or what the client raises on anything transient."""
+    token = batch.token
+    if batch.stream is Stream.SHARES and abs(time.time() - batch.first_sent_ms / 1000) > TOKEN_SAFE_SECONDS:
+        present = await _present(client, batch)
+        missing = [row for seq, row in RowReader(body).shares() if seq not in present]
+        if not missing:
+            return Outcome.ALREADY_THERE
+        if present:
+            # One day's part of a batch over midnight is there and the other's is not.
+            token, body = f"{token}-rest", b"".join(missing)
+    try:
+        await client.raw_insert(
+            batch.stream.value,
+            column_names=batch.columns,
+            insert_block=body,
+            fmt="RowBinary",
+            settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
+        )
+    except ClickHouseError as error:
+        code = error.code if isinstance(error, Error) else None
+        if code in POISON_CODES:
+            raise PoisonError(code, str(error)) from error
+        raise
+    return Outcome.DELIVERED
+
+
+async def _present(client: AsyncClient, batch: Batch) -> set[int]:
+    result = await client.query(
+        "SELECT seq FROM shares WHERE ts BETWEEN fromUnixTimestamp64Milli({first_ts:Int64}, 'UTC')"
+        " AND fromUnixTimestamp64Milli({last_ts:Int64}, 'UTC')"
+        " AND segment = {segment:UUID} AND seq BETWEEN {first:UInt64} AND {last:UInt64}",
+        parameters={
+            "first_ts": batch.first_ts_ms,
+            "last_ts": batch.last_ts_ms,
+            "segment": str(batch.segment),
+            "first": batch.first_seq,
+            "last": batch.last_seq,
+        },
+    )
+    return {int(row[0]) for row in result.result_rows}

@@ -1,0 +1,392 @@
+"""One segment of the spool: an SQLite file that one process start fills and a shipper empties.
+
+A segment has a random 128-bit id and is written by one process only; `ID.lock` beside it is held (flock) by whoever
+fills or ships it, so a segment whose lock can be had belongs to a dead process. Rows lie in it as RowBinary, one record
+per group commit and stream. A batch is a run of records whose bounds are recorded before it is first sent, and never
+change; batch numbers are never used again (AUTOINCREMENT: SQLite reissues the row ids of an emptied table otherwise).
+
+Durability: WAL with synchronous=FULL, so a commit that returned survives a power cut. The lock is a file of its own
+because closing any descriptor of an SQLite file drops the locks that SQLite holds on it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid4
+
+from services.warehouse.rowbinary import COLUMNS, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+BATCH_ROWS: Final = 50_000
+BATCH_BYTES: Final = 32 * 1024 * 1024
+_SUFFIX = ".sqlite"
+_VACUUM_AFTER_BYTES = 64 * 1024 * 1024
+_VACUUM_PAGES = 4_000
+
+_SCHEMA = """
+CREATE TABLE streams (stream TEXT PRIMARY KEY, columns TEXT NOT NULL);
+CREATE TABLE probe (id INTEGER PRIMARY KEY, written_ms INTEGER NOT NULL);
+CREATE TABLE batches (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL UNIQUE, columns TEXT NOT NULL,
+    first_id INTEGER NOT NULL, last_id INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, first_ts_ms INTEGER NOT NULL, last_ts_ms INTEGER NOT NULL,
+    first_sent_ms INTEGER NOT NULL
+);
+""" + "".join(
+    f"""
+CREATE TABLE {stream.value} (
+    id INTEGER PRIMARY KEY, rows INTEGER NOT NULL, bytes INTEGER NOT NULL, committed_ms INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, first_ts_ms INTEGER NOT NULL, last_ts_ms INTEGER NOT NULL,
+    body BLOB NOT NULL
+);"""
+    for stream in Stream
+)
+_STREAM_COLUMNS = "".join(
+    f"INSERT INTO streams VALUES ('{stream.value}', '{','.join(columns)}');\n"  # noqa: S608 - constants of this code
+    for stream, columns in COLUMNS.items()
+)
+
+
+class SegmentClosedError(Exception):
+    """The segment was let go: what it still holds is shipped by whoever claims its lock next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The rows of one stream in one group commit."""
+
+    stream: Stream
+    rows: int
+    first_seq: int
+    last_seq: int
+    first_ts_ms: int
+    last_ts_ms: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is sent in one INSERT, the same at every attempt."""
+
+    segment: UUID
+    number: int
+    stream: Stream
+    columns: tuple[str, ...]
+    first_id: int
+    last_id: int
+    rows: int
+    bytes: int
+    first_seq: int
+    last_seq: int
+    first_ts_ms: int
+    last_ts_ms: int
+    first_sent_ms: int
+
+    @property
+    def token(self) -> str:
+        return f"{self.segment}-{self.stream.value}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a segment still holds."""
+
+    rows: int = 0
+    bytes: int = 0
+    oldest_ms: int | None = None
+    """When the oldest record was committed, unix milliseconds."""
+
+
+class Segment:
+    """An open segment, held by this process. Its methods may be called from any thread."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self.id = UUID(path.stem)
+        self._lock_descriptor = lock
+        # SQLite takes one writer at a time and makes the other one sleep; this mutex hands over at once.
+        self._mutex = threading.Lock()
+        self._closed = False
+        self._connection = _connect(path)
+        # Bodies are read on a connection of their own, so that reading 32 MiB holds no commit up.
+        self._reader = _connect(path)
+        self._reading = threading.Lock()
+        self._commits = 0
+        self.backlog = Backlog()
+        self._measure()
+
+    @classmethod
+    def create(cls, folder: Path) -> Segment:
+        """A new, empty segment. Raises OSError or sqlite3.Error where the folder cannot hold one."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        while True:
+            path = folder / f"{uuid4()}{_SUFFIX}"
+            lock = _take_lock(path)
+            if lock is not None:
+                break
+        try:
+            with closing(_connect(path)) as connection:
+                connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}{_STREAM_COLUMNS}COMMIT;")
+            _sync_folder(folder)
+            return cls(path, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @classmethod
+    def claim(cls, path: Path) -> Segment | None:
+        """A dead process's segment, or None while another process holds it or once it is gone."""
+        lock = _take_lock(path)
+        if lock is None:
+            return None
+        try:
+            if not path.exists():
+                _lock_path(path).unlink(missing_ok=True)
+                os.close(lock)
+                return None
+            return cls(path, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Commits the records durably, all or none. Raises sqlite3.Error (disk full, failing), SegmentClosedError."""
+        now_ms = time.time_ns() // 1_000_000
+        with self._transaction() as connection:
+            number = self._commits + 1
+            for record in records:
+                connection.execute(
+                    f"INSERT INTO {record.stream.value} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - an Enum's word
+                    (
+                        number,
+                        record.rows,
+                        len(record.body),
+                        now_ms,
+                        record.first_seq,
+                        record.last_seq,
+                        record.first_ts_ms,
+                        record.last_ts_ms,
+                        record.body,
+                    ),
+                )
+            connection.execute("COMMIT")
+            self._commits = number
+            self.backlog = Backlog(
+                self.backlog.rows + sum(record.rows for record in records),
+                self.backlog.bytes + sum(len(record.body) for record in records),
+                now_ms if self.backlog.oldest_ms is None else self.backlog.oldest_ms,
+            )
+
+    def probe(self) -> None:
+        """Writes durably, to find out whether the disk can again. Raises as `append` does."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", (time.time_ns() // 1_000_000,))
+            connection.execute("COMMIT")
+
+    @property
+    def last_commit(self) -> int:
+        """Number of the newest group commit; the bound of what a round of shipping takes."""
+        return self._commits
+
+    def next_batch(self, stream: Stream, up_to: int) -> Batch | None:
+        """The batch of this stream that was begun, or a new one of what was committed no later than commit `up_to`."""
+        with self._transaction() as connection:
+            batch = self._begun(connection, stream)
+            if batch is not None:
+                connection.execute("ROLLBACK")
+                return batch
+            bounds = self._bounds(connection, stream, up_to)
+            if bounds is None:
+                connection.execute("ROLLBACK")
+                return None
+            connection.execute(
+                "INSERT INTO batches (stream, columns, first_id, last_id, rows, bytes, first_seq, last_seq,"
+                " first_ts_ms, last_ts_ms, first_sent_ms)"
+                " VALUES (?, (SELECT columns FROM streams WHERE stream = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (stream.value, stream.value, *bounds, time.time_ns() // 1_000_000),
+            )
+            connection.execute("COMMIT")
+            return self._begun(connection, stream)
+
+    def body(self, batch: Batch) -> bytes:
+        """The batch's rows as they are posted."""
+        with self._reading:
+            if self._closed:
+                raise SegmentClosedError
+            rows = self._reader.execute(
+                f"SELECT body FROM {batch.stream.value} WHERE id BETWEEN ? AND ? ORDER BY id",  # noqa: S608
+                (batch.first_id, batch.last_id),
+            ).fetchall()
+        return b"".join(row[0] for row in rows)
+
+    def forget(self, batch: Batch) -> None:
+        """Deletes a batch that ClickHouse has, and gives disk space back after a large backlog."""
+        with self._transaction() as connection:
+            connection.execute(
+                f"DELETE FROM {batch.stream.value} WHERE id BETWEEN ? AND ?",  # noqa: S608
+                (batch.first_id, batch.last_id),
+            )
+            connection.execute("DELETE FROM batches WHERE number = ?", (batch.number,))
+            connection.execute("COMMIT")
+            self.backlog = Backlog(
+                self.backlog.rows - batch.rows, self.backlog.bytes - batch.bytes, self._oldest_ms(connection)
+            )
+            (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+            (free_pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+            if free_pages * page_bytes > _VACUUM_AFTER_BYTES:
+                connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def release(self) -> None:
+        """Lets the segment go; deletes its file if nothing is left in it. Does nothing the second time."""
+        with self._mutex, self._reading:
+            if self._closed:
+                return
+            self._closed = True
+            emptied = self._oldest_ms(self._connection) is None
+            self._reader.close()
+            self._connection.close()
+            if emptied:
+                for suffix in ("", "-wal", "-shm"):
+                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+                _lock_path(self.path).unlink(missing_ok=True)
+            os.close(self._lock_descriptor)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._mutex:
+            if self._closed:
+                raise SegmentClosedError
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                raise
+
+    def _begun(self, connection: sqlite3.Connection, stream: Stream) -> Batch | None:
+        row = connection.execute(
+            "SELECT number, columns, first_id, last_id, rows, bytes, first_seq, last_seq, first_ts_ms, last_ts_ms,"
+            " first_sent_ms FROM batches WHERE stream = ?",
+            (stream.value,),
+        ).fetchone()
+        if row is None:
+            return None
+        number, columns, *bounds = row
+        return Batch(self.id, number, stream, tuple(columns.split(",")), *bounds)
+
+    @staticmethod
+    def _bounds(connection: sqlite3.Connection, stream: Stream, up_to: int) -> tuple[int, ...] | None:
+        chosen: list[int] = []
+        for first_id, rows, size, first_seq, last_seq, first_ts, last_ts in connection.execute(
+            "SELECT id, rows, bytes, first_seq, last_seq, first_ts_ms, last_ts_ms"  # noqa: S608
+            f" FROM {stream.value} WHERE id <= ? ORDER BY id",
+            (up_to,),
+        ):
+            if not chosen:
+                chosen = [first_id, first_id, rows, size, first_seq, last_seq, first_ts, last_ts]
+                continue
+            if chosen[2] + rows > BATCH_ROWS or chosen[3] + size > BATCH_BYTES:
+                break
+            chosen[1:4] = first_id, chosen[2] + rows, chosen[3] + size
+            chosen[5:] = last_seq, min(chosen[6], first_ts), max(chosen[7], last_ts)
+        return tuple(chosen) or None
+
+    def _measure(self) -> None:
+        if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            return  # its process died before it had laid out the file
+        rows = size = 0
+        for stream in Stream:
+            count, total, last_id = self._connection.execute(
+                f"SELECT total(rows), total(bytes), max(id) FROM {stream.value}"  # noqa: S608
+            ).fetchone()
+            rows += int(count)
+            size += int(total)
+            self._commits = max(self._commits, last_id or 0)
+        self.backlog = Backlog(rows, size, self._oldest_ms(self._connection))
+
+    @staticmethod
+    def _oldest_ms(connection: sqlite3.Connection) -> int | None:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            return None
+        firsts = (
+            connection.execute(f"SELECT committed_ms FROM {stream.value} ORDER BY id LIMIT 1").fetchone()  # noqa: S608
+            for stream in Stream
+        )
+        return min((first[0] for first in firsts if first is not None), default=None)
+
+
+def segment_paths(folder: Path) -> list[Path]:
+    """The segments in a folder, whoever holds them, the oldest first. One of which only the lock is left is among them:
+    claiming it clears the lock away."""
+    found = set()
+    for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob("*.lock")):
+        with suppress(ValueError, FileNotFoundError):
+            UUID(path.stem)
+            found.add((path.stat().st_mtime, path.with_suffix(_SUFFIX)))
+    return list(dict.fromkeys(path for _, path in sorted(found)))
+
+
+def file_bytes(path: Path) -> int:
+    """What a segment takes on disk, its write-ahead log included; 0 once it is gone."""
+    total = 0
+    for suffix in ("", "-wal"):
+        with suppress(FileNotFoundError):
+            total += path.with_name(path.name + suffix).stat().st_size
+    return total
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+    try:
+        # Takes effect on a new file only, before its first table.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA page_size = 16384")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def _take_lock(path: Path) -> int | None:
+    """A descriptor that holds the segment's lock, or None if another holds it."""
+    lock_path = _lock_path(path)
+    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The holder before us may have deleted the file whose lock we now have.
+        if os.stat(lock_path).st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

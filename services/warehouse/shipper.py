@@ -1,0 +1,221 @@
+"""Ships spooled rows to ClickHouse, batch by batch, until it has them; then the spool forgets them.
+
+A round ships a segment's jobs before the shares that were committed with or after them. There is one insert in flight
+per segment, and at most one round a second unless a backlog has gathered. What fails is tried again with the same bytes
+under the same token after a growing pause; a batch that ClickHouse will never take is set aside in a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from services.warehouse.client import Connection
+from services.warehouse.delivery import PoisonError, deliver
+from services.warehouse.migrate import apply_migrations
+from services.warehouse.rowbinary import Stream
+from services.warehouse.segment import Segment, SegmentClosedError, segment_paths
+from services.warehouse.setaside import set_aside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from services.warehouse.address import ClickHouseAddress
+    from services.warehouse.segment import Batch
+    from services.warehouse.spool import Spool
+
+log = structlog.get_logger()
+
+ROUND_SECONDS: Final = 1.0
+BACKLOG_ROWS: Final = 10_000
+INSERT_TIMEOUT_SECONDS: Final = 60.0
+_IDLE_SECONDS: Final = 0.1
+_LEFTOVERS_EVERY_SECONDS: Final = 2.0
+_FIRST_PAUSE_SECONDS: Final = 0.2
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+_TRANSIENT = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError, sqlite3.Error)
+
+
+class Shipper:
+    """Ships `spool`'s segment, if one is given, and whatever dead processes have left in `folder`.
+
+    Creates ClickHouse's schema where it is missing. Public attributes are for metrics.
+    """
+
+    def __init__(self, folder: Path, spool: Spool | None, address: ClickHouseAddress) -> None:
+        self.shipped_rows = 0
+        self.shipped_batches = 0
+        self.failures = 0
+        self.set_aside_batches = 0
+        self.set_aside_rows = 0
+        self.leftover_segments = 0
+        """Segments of dead processes that this shipper holds and has not emptied yet."""
+        self.last_error = ""
+        """Empty while all goes well."""
+        self._folder = folder
+        self._spool = spool
+        self._address = address
+        self._connection = Connection(address, timeout_seconds=INSERT_TIMEOUT_SECONDS)
+        self._schema_ready = False
+        self._claimed: dict[Path, Segment] = {}
+        self._delivered: set[str] = set()
+        self._unreadable: set[Path] = set()
+        self._own = asyncio.Lock()
+        self._leftovers = asyncio.Lock()
+        self._running = False
+
+    async def run(self) -> None:
+        """Ships until it is cancelled."""
+        self._running = True
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._ship_own())
+                tasks.create_task(self._ship_leftovers())
+        finally:
+            self._running = False
+            await self._close()
+
+    async def drain(self, deadline_seconds: float) -> bool:
+        """Ships until nothing is left, or the deadline has passed; True if nothing is left. Before or after close()."""
+        emptied = False
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                while not emptied:
+                    try:
+                        own_left = await self._own_round()
+                        emptied = not await self._leftover_rounds() and not own_left
+                    except _TRANSIENT as error:
+                        self._failed(error)
+                        await asyncio.sleep(_FIRST_PAUSE_SECONDS)
+        except TimeoutError:
+            pass
+        if not self._running:
+            await self._close()
+        return emptied
+
+    async def _ship_own(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            if self._spool is None or self._spool.held.backlog.rows == 0:
+                await asyncio.sleep(_IDLE_SECONDS)
+                continue
+            started = time.monotonic()
+            try:
+                left = await self._own_round()
+                pause = _FIRST_PAUSE_SECONDS
+                rest = 0.0 if left >= BACKLOG_ROWS else ROUND_SECONDS - (time.monotonic() - started)
+            except _TRANSIENT as error:
+                self._failed(error)
+                rest = pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(max(0.0, rest))
+
+    async def _ship_leftovers(self) -> None:
+        while True:
+            more = False
+            try:
+                more = await self._leftover_rounds() and not self.last_error
+            except _TRANSIENT as error:
+                self._failed(error)
+            await asyncio.sleep(0 if more else _LEFTOVERS_EVERY_SECONDS)
+
+    async def _own_round(self) -> int:
+        """Rows that are left in the spool's own segment after one round."""
+        if self._spool is None:
+            return 0
+        segment = self._spool.held
+        async with self._own:
+            try:
+                await self._round(segment)
+            except SegmentClosedError:
+                return 0  # it is a left-over now
+        return segment.backlog.rows
+
+    async def _leftover_rounds(self) -> bool:
+        """One round for each left-over; True if something is left. One that fails does not hold up the next."""
+        async with self._leftovers:
+            for path in await asyncio.to_thread(segment_paths, self._folder):
+                if self._spool is not None and path == self._spool.held.path and not self._spool.held.is_closed:
+                    continue
+                segment = self._claimed.get(path) or await self._claim(path)
+                if segment is None:
+                    continue
+                try:
+                    await self._round(segment)
+                except _TRANSIENT as error:
+                    self._failed(error)
+                if segment.backlog.rows == 0:
+                    del self._claimed[path]
+                    await asyncio.to_thread(segment.release)
+            self.leftover_segments = len(self._claimed)
+            return bool(self._claimed)
+
+    async def _claim(self, path: Path) -> Segment | None:
+        try:
+            segment = await asyncio.to_thread(Segment.claim, path)
+        except (OSError, sqlite3.Error) as error:
+            if path not in self._unreadable:
+                self._unreadable.add(path)
+                log.error("spool_segment_unreadable", path=str(path), error=str(error))
+            return None
+        if segment is not None:
+            self._claimed[path] = segment
+            if segment.backlog.rows:
+                log.info("spool_segment_claimed", segment=str(segment.id), rows=segment.backlog.rows)
+        return segment
+
+    async def _round(self, segment: Segment) -> None:
+        up_to = segment.last_commit
+        while batch := await asyncio.to_thread(segment.next_batch, Stream.JOBS, up_to):
+            await self._ship(segment, batch)
+        for stream in (Stream.SHARES, Stream.FOUND_BLOCKS):
+            if batch := await asyncio.to_thread(segment.next_batch, stream, up_to):
+                await self._ship(segment, batch)
+
+    async def _ship(self, segment: Segment, batch: Batch) -> None:
+        if batch.token not in self._delivered:
+            body = await asyncio.to_thread(segment.body, batch)
+            try:
+                async with asyncio.timeout(INSERT_TIMEOUT_SECONDS):
+                    await self._prepare_schema()
+                    await deliver(await self._connection.client(), batch, body)
+                self.shipped_batches += 1
+                self.shipped_rows += batch.rows
+            except PoisonError as error:
+                kept = await asyncio.to_thread(set_aside, self._folder, batch, body, str(error))
+                self.set_aside_batches += 1
+                self.set_aside_rows += batch.rows
+                log.error("batch_set_aside", file=str(kept), rows=batch.rows, code=error.code, error=str(error))
+            if self.last_error:
+                log.info("shipping_again", after_failures=self.failures)
+                self.last_error = ""
+            self._delivered.add(batch.token)
+        # If the disk fails here, the next round only forgets.
+        await asyncio.to_thread(segment.forget, batch)
+        self._delivered.discard(batch.token)
+
+    async def _prepare_schema(self) -> None:
+        if not self._schema_ready:
+            await apply_migrations(self._address)
+            self._schema_ready = True
+
+    def _failed(self, error: BaseException) -> None:
+        self.failures += 1
+        self._schema_ready = False
+        text = f"{type(error).__name__}: {error}"
+        if text != self.last_error:
+            log.warning("shipping_failed", error=text)
+        self.last_error = text
+
+    async def _close(self) -> None:
+        for segment in self._claimed.values():
+            await asyncio.to_thread(segment.release)
+        self._claimed.clear()
+        await self._connection.close()

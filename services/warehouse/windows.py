@@ -1,0 +1,48 @@
+"""Which table answers which part of a window: roll-ups the inside, raw shares the edges, exact to the second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Source = Literal["shares", "shares_10m", "shares_1h"]
+
+RAW_SECONDS: Final = 7_200
+"""Windows up to this are read from raw shares alone: measured, the roll-ups gain nothing there."""
+_TEN_MINUTES, _HOUR = 600, 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The half-open part [start, end) of a window, unix seconds, and the table it is read from."""
+
+    source: Source
+    start: int
+    end: int
+
+
+def pieces(start: int, end: int) -> tuple[Piece, ...]:
+    """The window [start, end) cut up, in order of time and without gaps; a roll-up's piece ends on its buckets."""
+    if end - start <= RAW_SECONDS:
+        return _piece("shares", start, end)
+    ten_start, ten_end = _up(start, _TEN_MINUTES), _down(end, _TEN_MINUTES)
+    hour_start, hour_end = _up(start, _HOUR), _down(end, _HOUR)
+    return (
+        _piece("shares", start, ten_start)
+        + _piece("shares_10m", ten_start, hour_start)
+        + _piece("shares_1h", hour_start, hour_end)
+        + _piece("shares_10m", hour_end, ten_end)
+        + _piece("shares", ten_end, end)
+    )
+
+
+def _piece(source: Source, start: int, end: int) -> tuple[Piece, ...]:
+    return (Piece(source, start, end),) if start < end else ()
+
+
+def _up(time: int, step: int) -> int:
+    return -(-time // step) * step
+
+
+def _down(time: int, step: int) -> int:
+    return time // step * step
