@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import socket
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.warehouse.address import ClickHouseAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from services.warehouse.embedded.options import EmbeddedOptions
+
+PASSWORD = "a password of the tests"
+
+
+def unused_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def run_clickhouse(options: EmbeddedOptions) -> None:
+    """The embedded server as a process of its own; also the target of tests that kill it."""
+    from services.warehouse.embedded.server import serve
+
+    asyncio.run(serve(options))
+
+
+class ClickHouseProcess:
+    """An embedded server in a child process."""
+
+    def __init__(self, options: EmbeddedOptions) -> None:
+        self.options = options
+        self.process = multiprocessing.get_context("spawn").Process(target=run_clickhouse, args=(options,), daemon=True)
+
+    def start(self, *, deadline_seconds: float = 15) -> None:
+        """Start, and wait until it answers."""
+        self.process.start()
+        deadline = time.monotonic() + deadline_seconds
+        while time.monotonic() < deadline:
+            if not self.process.is_alive():
+                raise RuntimeError(f"the embedded server ended with {self.process.exitcode}")
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.options.port}/ping", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.02)
+        raise TimeoutError("the embedded server does not answer")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.join(10)
+
+    @property
+    def address(self) -> ClickHouseAddress:
+        options = self.options
+        return ClickHouseAddress(options.host, options.port, options.user, options.password)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on."""
+    return unused_port()
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[ClickHouseAddress]:
+    """A real embedded ClickHouse server, one for the whole run; use `database` for a database of the test's own."""
+    from services.warehouse.embedded.options import EmbeddedOptions
+
+    with tempfile.TemporaryDirectory(prefix="clickhouse-") as folder:
+        server = ClickHouseProcess(EmbeddedOptions(data=Path(folder), port=unused_port(), password=PASSWORD))
+        server.start()
+        yield server.address
+        server.kill()
+
+
+def run_sql(address: ClickHouseAddress, sql: str) -> bytes:
+    """One statement over plain HTTP."""
+    request = urllib.request.Request(
+        f"http://{address.host}:{address.port}/",
+        data=sql.encode(),
+        headers={"X-ClickHouse-User": address.user, "X-ClickHouse-Key": address.password},
+    )
+    with urllib.request.urlopen(request, timeout=15) as reply:
+        body: bytes = reply.read()
+        return body
+
+
+@pytest.fixture
+def database(clickhouse: ClickHouseAddress) -> Iterator[ClickHouseAddress]:
+    """The address of a fresh, empty database on the run's server."""
+    name = f"test_{uuid.uuid4().hex}"
+    run_sql(clickhouse, f"CREATE DATABASE {name}")
+    yield replace(clickhouse, database=name)
+    run_sql(clickhouse, f"DROP DATABASE {name} SYNC")

@@ -1,0 +1,67 @@
+"""The engine's configuration, rendered into the data folder at each start.
+
+The engine's one user holds only what this project's statements need: no SOURCES grant (file, url, s3, remote ...), no
+SYSTEM, BACKUP, access management or functions. So what a client's statement may reach is decided by the engine itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GRANTS = (
+    "SELECT",
+    "INSERT",
+    "SHOW",
+    "CREATE DATABASE",
+    "CREATE TABLE",
+    "CREATE VIEW",
+    "ALTER",
+    "DROP",
+    "TRUNCATE",
+    "OPTIMIZE",
+    "KILL QUERY",
+)
+
+LOCAL_STORAGE = (
+    "<storage_configuration><policies><tiered><volumes><hot><disk>default</disk></hot></volumes></tiered></policies>"
+    "</storage_configuration>"
+)
+
+
+class ConfigurationError(ValueError):
+    """The storage XML cannot be used; the message names the file and the remedy."""
+
+
+def _storage_element(storage: Path | None) -> str:
+    if storage is None:
+        return LOCAL_STORAGE
+    try:
+        root = ElementTree.fromstring(storage.read_text())  # noqa: S314 (the operator's own file)
+    except (OSError, ElementTree.ParseError) as error:
+        raise ConfigurationError(f"{storage}: not readable as ClickHouse configuration ({error})") from error
+    element = root.find("storage_configuration")
+    if element is None:
+        raise ConfigurationError(f"{storage}: has no <storage_configuration>")
+    return ElementTree.tostring(element, encoding="unicode")
+
+
+def write_configuration(folder: Path, storage: Path | None) -> Path:
+    """Write engine.xml and users.xml into `folder` and give the path of engine.xml."""
+    users = folder / "users.xml"
+    grants = f"<query>GRANT {', '.join(GRANTS)} ON *.*</query>"
+    users.write_text(
+        "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default>"
+        "<no_password>1</no_password><networks><ip>::/0</ip></networks>"
+        f"<profile>default</profile><quota>default</quota><grants>{grants}</grants>"
+        "</default></users></clickhouse>\n"
+    )
+    engine = folder / "engine.xml"
+    engine.write_text(
+        f"<clickhouse><users_config>{escape(str(users))}</users_config>{_storage_element(storage)}</clickhouse>\n"
+    )
+    return engine

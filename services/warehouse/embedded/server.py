@@ -1,0 +1,42 @@
+"""The embedded ClickHouse server: ClickHouse's HTTP interface over the chdb engine in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from services.warehouse.embedded.access import Access
+from services.warehouse.embedded.engine import Engine
+from services.warehouse.embedded.handler import Handler
+
+if TYPE_CHECKING:
+    from services.warehouse.embedded.options import EmbeddedOptions
+
+log = structlog.get_logger()
+
+
+async def serve(options: EmbeddedOptions) -> None:
+    """Serve until cancelled, then let what runs end and close the engine.
+
+    Raises OSError for a port or data folder in use, EngineError for a data folder that the engine cannot open and
+    ConfigurationError for storage XML that cannot be used.
+    """
+    access = Access(options.user, options.password, options.host)
+    engine = Engine(options.data, options.storage, options.database)
+    handler = Handler(engine, access, options)
+    application = web.Application()
+    application.router.add_get("/ping", handler.ping)
+    application.router.add_route("*", "/", handler.answer)
+    runner = web.AppRunner(application, auto_decompress=False, access_log=None, shutdown_timeout=5)
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, options.host, options.port, backlog=512).start()
+        log.info("clickhouse_ready", host=options.host, port=options.port, version=engine.text("SELECT version()"))
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+        handler.close()
+        engine.close()
