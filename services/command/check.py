@@ -1,0 +1,35 @@
+"""`sharehouse config check`: every value in force, its origin, and what cannot stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.command import configuration, layers, storage
+from services.command.mistake import Mistake
+from services.command.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def check(config: Path, data: Path, say: Callable[[str], None]) -> None:
+    """Tell all that is in force. Raises Mistake with every problem that is found, after telling what it can."""
+    found = configuration.load(config, data)
+    for name in Settings.model_fields:
+        say(f"{name.upper():<30} {found.loaded.shown(name):<28} {found.loaded.origins[name]}")
+    for name in layers.unknown_names():
+        say(f"note: {layers.DOTENV} sets {name}, which is no setting of sharehouse")
+    problems: list[str] = []
+    try:
+        for pool in configuration.load(config, data, need_config=True).pools():
+            say(f"pool {pool.name}: miners on port {pool.listen} -> {pool.host}:{pool.port} as {pool.user}")
+    except Mistake as mistake:
+        problems += mistake.problems
+    try:
+        bucket = storage.bucket(found)
+        say(f"old shares: {bucket.url if bucket else 'local disk only (no AWS_S3_BUCKET is set)'}")
+    except Mistake as mistake:
+        problems += mistake.problems
+    if problems:
+        raise Mistake(*problems)

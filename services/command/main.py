@@ -1,0 +1,203 @@
+"""The `sharehouse` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.command import configuration
+from services.command.mistake import Mistake
+
+if TYPE_CHECKING:
+    from services.command.configuration import Configuration
+
+EXIT_MISTAKE = 2
+# The name that the miner's document promises, in the working directory.
+BLOCK_FILE = Path("found_blocks/pool_merge_mining_blocks.json")
+
+app = typer.Typer(
+    name="sharehouse",
+    help="A Stratum mining proxy that keeps, proves and serves every share.",
+    epilog="Settings come from the environment, then .env, then the config file; .env.example explains each. "
+    "To try everything on this machine: sharehouse up --demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+db_app = typer.Typer(no_args_is_help=True, help="Look after ClickHouse's tables.")
+s3_app = typer.Typer(no_args_is_help=True, help="Look after the bucket for old shares.")
+app.add_typer(config_app, name="config")
+app.add_typer(db_app, name="db")
+app.add_typer(s3_app, name="s3")
+
+Config = Annotated[
+    Path, typer.Option("--config", metavar="FILE", help="Pools, and settings that are no secrets.", show_default=True)
+]
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Tables, spool and secrets.", show_default=True)]
+
+
+@app.command(
+    "up",
+    epilog="Examples: sharehouse up --demo | sharehouse up --config config/config.toml --data /srv/sharehouse",
+)
+def up_command(
+    demo: Annotated[
+        bool, typer.Option("--demo", help="With a small pool and a miner on this machine, in a data folder of its own.")
+    ] = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Default: config/config.toml.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Default: data, and data/demo with --demo.")
+    ] = None,
+) -> None:
+    """Run the whole stack on this machine until Ctrl-C: ClickHouse, proxy, API and dashboard."""
+    from services.command.up import up
+
+    if demo and config is not None:
+        raise Mistake("--demo runs on a config file of its own; leave --config away, or --demo")
+    # Shares of the demo must never stand among real ones.
+    default_data = configuration.DEFAULT_DATA / "demo" if demo else configuration.DEFAULT_DATA
+    code = up(config or configuration.DEFAULT_CONFIG, data or default_data, with_demo=demo)
+    raise typer.Exit(code)
+
+
+@app.command("clickhouse", epilog="Example: CLICKHOUSE_PORT=8124 sharehouse clickhouse --data /srv/sharehouse")
+def clickhouse_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+    """Run the embedded ClickHouse server alone."""
+    import os
+
+    from services.command import options, storage
+    from services.command.run import run
+
+    found = _start("clickhouse", config, data)
+    found.data.create()
+    bucket = storage.bucket(found)
+    if bucket is not None:
+        # The storage file reads these, here as in clickhouse-server.
+        os.environ.update(bucket.environment())
+    chosen = options.embedded(found, bucket)
+    from services.warehouse.embedded.server import serve
+
+    run(serve(chosen))
+
+
+@app.command("proxy", epilog="Example: PROXY_PORT=3333 sharehouse proxy --config config/config.toml")
+def proxy_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+    """Run the proxy alone: miners in, pools out, every share into the spool and on to ClickHouse."""
+    from services.command import options
+    from services.command.run import run
+
+    found = _start("proxy", config, data, need_config=True)
+    found.data.create()
+    chosen = options.proxy(found)
+    from services.proxy.server import serve
+
+    run(serve(chosen))
+
+
+@app.command("api", epilog="Example: API_HOST=0.0.0.0 API_TOKENS=... sharehouse api")
+def api_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+    """Run the REST API alone."""
+    from services.command import options
+    from services.command.run import run
+
+    chosen = options.api(_start("api", config, data))
+    from services.api.server import serve
+
+    run(serve(chosen))
+
+
+@app.command("dashboard", epilog="Example: DASHBOARD_PORT=5001 sharehouse dashboard")
+def dashboard_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+    """Run the dashboard alone."""
+    from services.command import options
+    from services.command.run import run
+
+    chosen = options.dashboard(_start("dashboard", config, data))
+    from services.dashboard.server import serve
+
+    run(serve(chosen))
+
+
+@app.command(
+    "miner", epilog="Example: MINING_POOL_HOST=127.0.0.1 MINING_POOL_PORT=3331 MINING_ADDRESS=me.rig sharehouse miner"
+)
+def miner_command(
+    config: Config = configuration.DEFAULT_CONFIG,
+    data: Data = configuration.DEFAULT_DATA,
+    blocks: Annotated[Path, typer.Option("--blocks", metavar="FILE", help="Found blocks, as JSON.")] = BLOCK_FILE,
+) -> None:
+    """Run the merge miner: Bitcoin, RollPoW and Tetra-PoW in one pass; its blocks go to a file and to ClickHouse."""
+    from services.command.mining import mine
+    from services.command.run import run
+
+    found = _start("miner", config, data)
+    found.data.create()
+    run(mine(found, blocks))
+
+
+@app.command("demo-pool", epilog="Example: DEMO_POOL_PORT=13333 sharehouse demo-pool --data /tmp/demo")
+def demo_pool_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+    """Run the demo pool alone: a small solo pool on a synthetic chain."""
+    from services.command import options
+    from services.command.run import run
+
+    found = _start("demo-pool", config, data)
+    found.data.create()
+    chosen = options.demo_pool(found)
+    from services.demo.server import serve
+
+    run(serve(chosen))
+
+
+@config_app.command("check", epilog="Example: sharehouse config check --config config/config.toml")
+def config_check(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+    """Print every value in force and where it comes from, secrets masked; refuse what cannot stand."""
+    from services.command.check import check
+
+    check(config, data, typer.echo)
+
+
+@db_app.command("migrate", epilog="Example: CLICKHOUSE_HOST=db.internal sharehouse db migrate")
+def db_migrate(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+    """Bring ClickHouse's tables up to date, and set when shares go to S3. Safe to run at any time, and twice."""
+    from services.command.database import migrate
+
+    migrate(_start("db migrate", config, data), typer.echo)
+
+
+@s3_app.command("check", epilog="Example: AWS_S3_ENDPOINT=http://127.0.0.1:8333 sharehouse s3 check")
+def s3_check(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+    """Write, read, list and delete a small object where old shares will go."""
+    from services.command import storage
+
+    bucket = storage.bucket(configuration.load(config, data))
+    if bucket is None:
+        raise Mistake("AWS_S3_BUCKET is not set, so shares stay on the local disk; set it to use S3")
+    storage.check(bucket, typer.echo)
+
+
+def _start(service: str, config: Path, data: Path, *, need_config: bool = False) -> Configuration:
+    """Read the configuration and send this process's log where the settings say."""
+    from services.command import logs
+
+    found = configuration.load(config, data, need_config=need_config)
+    logs.configure(found.settings.log_format, found.settings.log_level, service=service)
+    return found
+
+
+def main() -> None:
+    """Entry point. What a person got wrong ends with one line for each problem and exit code 2."""
+    try:
+        app()
+    except Mistake as mistake:
+        for problem in mistake.problems:
+            print(f"sharehouse: {problem}", file=sys.stderr)  # noqa: T201 - the command's own voice
+        sys.exit(EXIT_MISTAKE)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,131 @@
+"""Each room's options, made from the configuration. A room is imported only when asked for: starting stays quick."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.command import ports, storage
+from services.command.mistake import Mistake, told_plainly
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from services.api.options import ApiOptions
+    from services.command.configuration import Configuration
+    from services.dashboard.options import DashboardOptions
+    from services.demo.options import DemoPoolOptions
+    from services.proxy.options import ProxyOptions
+    from services.warehouse.address import ClickHouseAddress
+    from services.warehouse.embedded.options import EmbeddedOptions
+
+_STORAGE_FILES = Path(__file__).parents[2] / "config" / "clickhouse"
+
+
+def address(configuration: Configuration) -> ClickHouseAddress:
+    """Where ClickHouse is reached; a server that listens everywhere is reached on loopback."""
+    from services.warehouse.address import ClickHouseAddress
+
+    settings = configuration.settings
+    return ClickHouseAddress(
+        host=ports.reachable_host(settings.clickhouse_host),
+        port=settings.clickhouse_port,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password.get_secret_value(),
+        database=settings.clickhouse_database,
+    )
+
+
+def embedded(configuration: Configuration, bucket: storage.Bucket | None) -> EmbeddedOptions:
+    """The embedded ClickHouse server's; with a bucket, old shares go there."""
+    from services.warehouse.embedded.options import EmbeddedOptions
+
+    file = _STORAGE_FILES / ("storage-local.xml" if bucket is None else "storage-s3.xml")
+    if not file.is_file():
+        raise Mistake(f"{file}: missing; restore it from the project's repository")
+    settings = configuration.settings
+    with told_plainly():
+        return EmbeddedOptions(
+            data=configuration.data.clickhouse,
+            host=settings.clickhouse_host,
+            port=settings.clickhouse_port,
+            user=settings.clickhouse_user,
+            password=settings.clickhouse_password.get_secret_value(),
+            storage=file,
+            database=settings.clickhouse_database,
+        )
+
+
+def proxy(configuration: Configuration) -> ProxyOptions:
+    """The proxy's, with every pool of the config file."""
+    from services.proxy.options import PoolOptions, ProxyOptions
+
+    settings = configuration.settings
+    pools = tuple(
+        PoolOptions(
+            name=pool.name,
+            listen_port=pool.listen,
+            host=pool.host,
+            port=pool.port,
+            user=pool.user,
+            password=pool.password,
+        )
+        for pool in configuration.pools()
+    )
+    with told_plainly():
+        return ProxyOptions(
+            name=socket.gethostname(),
+            pools=pools,
+            spool=configuration.data.spool,
+            spool_max_bytes=settings.spool_max_bytes,
+            clickhouse=address(configuration),
+            host=settings.proxy_host,
+            metrics_host=settings.metrics_host,
+            metrics_port=settings.metrics_port,
+        )
+
+
+def api(configuration: Configuration) -> ApiOptions:
+    """The REST API's."""
+    from services.api.options import ApiOptions
+
+    settings = configuration.settings
+    with told_plainly():
+        return ApiOptions(
+            host=settings.api_host,
+            port=settings.api_port,
+            clickhouse=address(configuration),
+            read_tokens=_plain(settings.api_tokens),
+            admin_tokens=_plain(settings.rewards_post_token),
+            jwt_secret=settings.api_jwt_secret.get_secret_value(),
+            coin=settings.coin,
+            share_value_basis=settings.share_value_basis,
+        )
+
+
+def dashboard(configuration: Configuration) -> DashboardOptions:
+    """The dashboard's. It tells new miners where to connect, so it reads the pools too, where there are any."""
+    from services.dashboard.options import DashboardOptions, StratumEndpoint
+
+    settings = configuration.settings
+    pools = configuration.pools() if configuration.file.pools else ()
+    with told_plainly():
+        return DashboardOptions(
+            host=settings.dashboard_host,
+            port=settings.dashboard_port,
+            clickhouse=address(configuration),
+            password=settings.dashboard_password.get_secret_value(),
+            stratum=tuple(StratumEndpoint(pool.name, settings.proxy_host, pool.listen) for pool in pools),
+        )
+
+
+def demo_pool(configuration: Configuration) -> DemoPoolOptions:
+    """The demo pool's."""
+    from services.demo.options import DemoPoolOptions
+
+    return DemoPoolOptions(data=configuration.data.demo, port=configuration.settings.demo_pool_port)
+
+
+def _plain(tokens: tuple[SecretStr, ...]) -> tuple[str, ...]:
+    return tuple(token.get_secret_value() for token in tokens)

@@ -1,0 +1,123 @@
+"""What `up` starts, in which order, and on which ports."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.command import demo, options, ports, probe, storage
+from services.command.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.command.configuration import Configuration
+    from services.command.pools import Pool
+
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run of the stack. `services` stand in order of start: whoever needs another stands behind it."""
+
+    configuration: Configuration
+    bucket: storage.Bucket | None
+    pools: tuple[Pool, ...]
+    services: tuple[Service, ...]
+    listeners: tuple[ports.Listener, ...]
+
+
+def make(configuration: Configuration, *, with_demo: bool) -> Plan:
+    """Look at everything before the first process starts. Raises Mistake."""
+    bucket = storage.bucket(configuration)
+    options.embedded(configuration, bucket)
+    options.proxy(configuration)
+    options.api(configuration)
+    options.dashboard(configuration)
+    pools = configuration.pools()
+    return Plan(
+        configuration,
+        bucket,
+        pools,
+        _services(configuration, bucket, with_demo=with_demo),
+        _listeners(configuration, pools, with_demo=with_demo),
+    )
+
+
+def _listeners(configuration: Configuration, pools: tuple[Pool, ...], *, with_demo: bool) -> tuple[ports.Listener, ...]:
+    settings = configuration.settings
+    of_demo = [ports.Listener("demo pool", _LOOPBACK, settings.demo_pool_port, "DEMO_POOL_PORT")] if with_demo else []
+    settings_of_ports = {"normal": "PROXY_PORT", "high_diff": "PROXY_PORT_HIGH"}
+    return (
+        ports.Listener("ClickHouse", settings.clickhouse_host, settings.clickhouse_port, "CLICKHOUSE_PORT"),
+        *of_demo,
+        *(
+            ports.Listener(
+                f"proxy, pool {pool.name}",
+                settings.proxy_host,
+                pool.listen,
+                settings_of_ports.get(pool.name, f"pools.{pool.name}.listen"),
+            )
+            for pool in pools
+        ),
+        ports.Listener("proxy's metrics", settings.metrics_host, settings.metrics_port, "METRICS_PORT"),
+        ports.Listener("API", settings.api_host, settings.api_port, "API_PORT"),
+        ports.Listener("dashboard", settings.dashboard_host, settings.dashboard_port, "DASHBOARD_PORT"),
+    )
+
+
+def _services(configuration: Configuration, bucket: storage.Bucket | None, *, with_demo: bool) -> tuple[Service, ...]:
+    settings = configuration.settings
+    here = ports.reachable_host
+    store = {"CLICKHOUSE_PASSWORD": settings.clickhouse_password.get_secret_value()}
+    tokens = {
+        name.upper(): ",".join(token.get_secret_value() for token in getattr(settings, name))
+        for name in ("api_tokens", "rewards_post_token")
+    }
+    page = {"DASHBOARD_PASSWORD": settings.dashboard_password.get_secret_value()}
+    s3 = {} if bucket is None else {"AWS_S3_PREFIX": bucket.prefix}
+    clickhouse = probe.http(here(settings.clickhouse_host), settings.clickhouse_port, "/ping")
+    proxy = probe.http(here(settings.metrics_host), settings.metrics_port, "/readyz")
+    api = probe.http(here(settings.api_host), settings.api_port, "/health")
+    dashboard = probe.http(here(settings.dashboard_host), settings.dashboard_port, "/healthz")
+
+    def service(name: str, ready: probe.Probe, environment: Mapping[str, str], *more: str) -> Service:
+        # Secrets reach a child by its environment alone; a command line is open to every user of the machine.
+        files = ("--config", str(configuration.file.path), "--data", str(configuration.data.path))
+        return Service(
+            name,
+            (sys.executable, "-m", "services.command", name, *files, *more),
+            ready,
+            {"LOG_FORMAT": _log_format(configuration), **environment},
+        )
+
+    of_demo = [service("demo-pool", probe.tcp(_LOOPBACK, settings.demo_pool_port), {})] if with_demo else []
+    blocks = ("--blocks", str(configuration.data.demo / "found_blocks.json"))
+    miner = [service("miner", probe.always, {**store, **_demo_miner(configuration)}, *blocks)] if with_demo else []
+    return (
+        service("clickhouse", clickhouse, {**store, **s3}),
+        *of_demo,
+        service("proxy", proxy, store),
+        service("api", api, {**store, **tokens}),
+        service("dashboard", dashboard, {**store, **page}),
+        *miner,
+    )
+
+
+def _demo_miner(configuration: Configuration) -> dict[str, str]:
+    """The demo's miner mines through the proxy, whatever pool the environment names for a miner of its own."""
+    settings = configuration.settings
+    return {
+        "MINING_POOL_HOST": ports.reachable_host(settings.proxy_host),
+        "MINING_POOL_PORT": str(settings.proxy_port),
+        "MINING_ADDRESS": demo.ADDRESS,
+        "MINING_PASSWORD": "x",
+    }
+
+
+def _log_format(configuration: Configuration) -> str:
+    """Text unless someone chose: the lines of `up` are read by a person."""
+    chosen = configuration.loaded.origins["log_format"] != "default"
+    return configuration.settings.log_format if chosen else "text"

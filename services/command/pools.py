@@ -1,0 +1,151 @@
+"""The `[pools.NAME]` tables of config.toml: what each may hold, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from services.command.config_file import PORT_SETTINGS, ConfigFile
+from services.command.mistake import Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from services.command.settings import Settings
+
+_REQUIRED = ("host", "port", "user", "pass")
+_OPTIONAL = ("listen", "tls", "mode", "fallbacks", "vardiff")
+_MODES = ("dedicated", "shared")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+# What the document's example file holds, and the domains that RFC 2606 keeps out of use.
+_PLACEHOLDER_HOST = re.compile(r"(^|\.)(stratum\.pool\.com|example\.(com|net|org)|example)$", re.IGNORECASE)
+_PLACEHOLDER_USER = re.compile(r"your_|your-|<.*>|changeme|change_me", re.IGNORECASE)
+_TEXT_MAX_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One pool as the operator configured it. `user` may hold `{worker}`."""
+
+    name: str
+    listen: int
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+
+
+def parse(config: ConfigFile, settings: Settings) -> tuple[Pool, ...]:
+    """The pools of the file, in its order; `normal` and `high_diff` listen where the settings say.
+
+    Raises Mistake with one sentence (file, key, reason) for each thing that cannot stand.
+    """
+    if not config.pools:
+        raise Mistake(f"{config.path}: pools: there is no pool; add [pools.normal] with {', '.join(_REQUIRED)}")
+    problems: list[str] = []
+    pools = []
+    for name, table in config.pools.items():
+        found = _problems(name, table)
+        problems += [f"{config.path}: {problem}" for problem in found]
+        if not found:
+            pools.append(_pool(name, table, settings))
+    problems += _shared_ports(config.path, pools)
+    if problems:
+        raise Mistake(*problems)
+    return tuple(pools)
+
+
+def _pool(name: str, table: Mapping[str, Any], settings: Settings) -> Pool:
+    setting = PORT_SETTINGS.get(name)
+    listen = getattr(settings, setting) if setting else table["listen"]
+    return Pool(name, listen, table["host"], table["port"], table["user"], table["pass"])
+
+
+def _problems(name: str, table: Any) -> list[str]:
+    key = f"pools.{name}"
+    if not _NAME.fullmatch(name):
+        return [f"{key}: a pool's name is 1 to 32 letters, digits, _ or -"]
+    if name == "all":
+        return [f"{key}: this name is taken: it means all pools together in the API"]
+    if not isinstance(table, dict):
+        return [f"{key}: must be a table, [{key}]"]
+    required = _REQUIRED if name in PORT_SETTINGS else (*_REQUIRED, "listen")
+    problems = [f"{key}.{part}: missing" for part in required if part not in table]
+    for part, value in table.items():
+        if part not in _REQUIRED + _OPTIONAL:
+            problems.append(f"{key}.{part}: unknown; there are: {', '.join(_REQUIRED + _OPTIONAL)}")
+        elif reason := _reason(part, value):
+            problems.append(f"{key}.{part}: {reason}")
+    return problems
+
+
+def _reason(part: str, value: Any) -> str | None:
+    """Why the value cannot stand, or None."""
+    match part:
+        case "port" | "listen":
+            return None if _is_port(value) else f"must be a port from 1 to 65535, not {value!r}"
+        case "host":
+            return _host_reason(value)
+        case "user":
+            return _user_reason(value)
+        case "pass":
+            return _text_reason(value, shown=False)
+        case "tls":
+            return "not available yet; remove it, or say false" if value is not False else None
+        case "mode":
+            if value not in _MODES:
+                return f'must be "dedicated" or "shared", not {value!r}'
+            return 'mode = "shared" is not available yet; use "dedicated"' if value == "shared" else None
+        case _:
+            return "not available yet; remove it"
+
+
+def _is_port(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535
+
+
+def _host_reason(value: Any) -> str | None:
+    if reason := _text_reason(value):
+        return reason
+    if not value:
+        return "must not be empty"
+    if "://" in value:
+        return f"must be a host alone, without {value.split('://')[0]}://"
+    if re.search(r"[\s/@]", value) or re.search(r"^[^:]+:\d+$", value):
+        return f"must be a host name or an IP address alone, not {value!r}; its port stands in `port`"
+    if _PLACEHOLDER_HOST.search(value):
+        return f"still the placeholder {value!r}; put your pool's host here"
+    return None
+
+
+def _user_reason(value: Any) -> str | None:
+    if reason := _text_reason(value):
+        return reason
+    if not value:
+        return "must not be empty"
+    if _PLACEHOLDER_USER.search(value):
+        return f"still the placeholder {value!r}; put your wallet or account at the pool here"
+    fields = set(re.findall(r"\{[^}]*\}?|\}", value)) - {"{worker}"}
+    if fields:
+        return f"holds {' and '.join(sorted(fields))}; only {{worker}} can stand in braces"
+    return None
+
+
+def _text_reason(value: Any, *, shown: bool = True) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a string in quotes{f', not {value!r}' if shown else ''}"
+    if not value.isprintable() or len(value.encode()) > _TEXT_MAX_BYTES:
+        return f"must be one line of printable characters, {_TEXT_MAX_BYTES} bytes at most"
+    return None
+
+
+def _shared_ports(path: Path, pools: list[Pool]) -> list[str]:
+    holders: dict[int, str] = {}
+    problems = []
+    for pool in pools:
+        holder = holders.setdefault(pool.listen, pool.name)
+        if holder != pool.name:
+            problems.append(f"{path}: pools.{pool.name}.listen: port {pool.listen} is that of pools.{holder} already")
+    return problems

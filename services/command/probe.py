@@ -1,0 +1,56 @@
+"""Is a service ready to be used?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+Probe = Callable[[], Awaitable[bool]]
+
+_ANSWER_SECONDS = 2.0
+
+
+def http(host: str, port: int, path: str) -> Probe:
+    """Ready when a GET is answered 200 within two seconds."""
+    name = f"[{host}]" if ":" in host else host
+    request = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\n\r\n".encode()
+
+    async def probe() -> bool:
+        line = await _first_line(host, port, request)
+        return line.split(b" ")[1:2] == [b"200"]
+
+    return probe
+
+
+def tcp(host: str, port: int) -> Probe:
+    """Ready when a connection is accepted within two seconds."""
+
+    async def probe() -> bool:
+        return await _first_line(host, port, b"") is not _REFUSED
+
+    return probe
+
+
+async def always() -> bool:
+    """For a service that offers nothing to ask."""
+    return True
+
+
+_REFUSED = b"refused"
+
+
+async def _first_line(host: str, port: int, request: bytes) -> bytes:
+    """What comes back first; nothing is waited for when nothing is asked."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port, limit=4096)
+            try:
+                writer.write(request)
+                return await reader.readline() if request else b""
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+    except (OSError, ValueError):
+        return _REFUSED

@@ -1,0 +1,99 @@
+"""One service of `up`: what it is, and the process that it runs as."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.command.parent import VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from services.command.probe import Probe
+
+_READ_BYTES = 1 << 16
+# A line longer than this is cut into several, so that no service can fill our memory.
+_LINE_BYTES = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A program, how to tell that it is ready, and what must be done then before the next one starts."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: Probe
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ready_within_seconds: float = 60.0
+    once_ready: Callable[[], Awaitable[None]] | None = None
+
+
+class ServiceProcess:
+    """A running service. It leads a session of its own, so that Ctrl-C in the terminal reaches only the supervisor."""
+
+    def __init__(self, process: asyncio.subprocess.Process, copying: asyncio.Task[None]) -> None:
+        self._process = process
+        self._copying = copying
+
+    @classmethod
+    async def start(cls, service: Service, on_line: Callable[[str], None]) -> ServiceProcess:
+        """Start the program; each line that it prints is handed to `on_line`. Raises OSError where it cannot start."""
+        process = await asyncio.create_subprocess_exec(
+            *service.command,
+            # Our end of this pipe is what tells the child that we live; see parent.py.
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **service.environment, VARIABLE: "1", "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        return cls(process, asyncio.create_task(_copy_lines(process.stdout, on_line)))
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """The exit code, or minus the number of the signal that ended it; its last lines have been handed on."""
+        code = await self._process.wait()
+        # A grandchild may hold the pipe open for ever.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await asyncio.shield(self._copying)
+        self._copying.cancel()
+        return code
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+
+def outcome(code: int) -> str:
+    """How a process ended, in words."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+async def _copy_lines(reader: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:
+    rest = b""
+    while chunk := await reader.read(_READ_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            on_line(line.decode(errors="replace").rstrip("\r"))
+        while len(rest) > _LINE_BYTES:
+            on_line(rest[:_LINE_BYTES].decode(errors="replace"))
+            rest = rest[_LINE_BYTES:]
+    if rest:
+        on_line(rest.decode(errors="replace"))

@@ -1,0 +1,133 @@
+"""The S3 bucket for old shares: its address, and a check that it can be used as ClickHouse will use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from services.command.mistake import Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_s3 import S3Client
+
+    from services.command.configuration import Configuration
+
+_CONNECT_SECONDS = 5
+_ANSWER_SECONDS = 15
+_REMEDIES = {
+    "NoSuchBucket": "create the bucket, or correct AWS_S3_BUCKET and AWS_REGION",
+    "404": "create the bucket, or correct AWS_S3_BUCKET and AWS_REGION",
+    "InvalidAccessKeyId": "correct AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "correct AWS_SECRET_ACCESS_KEY",
+    "AccessDenied": "give this key the rights s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket there",
+    "403": "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and give that key rights on the bucket",
+    "PermanentRedirect": "set AWS_REGION to the bucket's region",
+    "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Where one ClickHouse server keeps its old shares. `prefix` belongs to that server alone."""
+
+    name: str
+    prefix: str
+    region: str
+    endpoint: str | None
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """The full URL of the prefix, as ClickHouse's disk wants it; path style on a server that is not AWS."""
+        base = (
+            f"{self.endpoint}/{self.name}" if self.endpoint else f"https://{self.name}.s3.{self.region}.amazonaws.com"
+        )
+        return f"{base}/{self.prefix}/"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that config/clickhouse/storage-s3.xml reads."""
+        return {
+            "STORAGE_S3_ENDPOINT": self.url,
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_REGION": self.region,
+        }
+
+
+def bucket(configuration: Configuration) -> Bucket | None:
+    """The bucket that the settings name; None where they name none. Raises Mistake where something is missing."""
+    settings = configuration.settings
+    if settings.aws_s3_bucket is None:
+        return None
+    for name in ("aws_access_key_id", "aws_secret_access_key"):
+        if not getattr(settings, name).get_secret_value():
+            raise Mistake(
+                f"AWS_S3_BUCKET is set but {name.upper()} is not; set it, or unset AWS_S3_BUCKET to stay local"
+            )
+    return Bucket(
+        name=settings.aws_s3_bucket,
+        prefix=settings.aws_s3_prefix or configuration.data.s3_prefix(),
+        region=settings.aws_region,
+        endpoint=settings.aws_s3_endpoint,
+        access_key_id=settings.aws_access_key_id.get_secret_value(),
+        secret_access_key=settings.aws_secret_access_key.get_secret_value(),
+    )
+
+
+def check(target: Bucket, say: Callable[[str], None]) -> None:
+    """Write, read, list and delete one small object under the prefix, telling each step. Raises Mistake when refused."""
+    client = _client(target)
+    key = f"{target.prefix}/check-{uuid4().hex}"
+    content = b"sharehouse s3 check\n"
+
+    def read() -> None:
+        if client.get_object(Bucket=target.name, Key=key)["Body"].read() != content:
+            raise Mistake(f"S3 {target.name}: what was read is not what was written; is this an S3 server?")
+
+    steps: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("write", lambda: client.put_object(Bucket=target.name, Key=key, Body=content)),
+        ("read", read),
+        ("list", lambda: client.list_objects_v2(Bucket=target.name, Prefix=key, MaxKeys=1)),
+        ("delete", lambda: client.delete_object(Bucket=target.name, Key=key)),
+    )
+    say(f"{target.url} as ...{target.access_key_id[-4:]}")
+    for name, step in steps:
+        try:
+            step()
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", "unknown"))
+            remedy = _REMEDIES.get(code, "see the server's own log")
+            raise Mistake(f"S3 {target.name}: {name} refused ({code}); {remedy}") from None
+        except (BotoCoreError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise Mistake(
+                f"S3 {target.name}: {name} failed ({reason}); correct AWS_S3_ENDPOINT or AWS_REGION, or the network"
+            ) from None
+        say(f"  {name}: ok")
+
+
+def _client(target: Bucket) -> S3Client:
+    return boto3.client(
+        "s3",
+        region_name=target.region,
+        endpoint_url=target.endpoint,
+        aws_access_key_id=target.access_key_id,
+        aws_secret_access_key=target.secret_access_key,
+        config=Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_ANSWER_SECONDS,
+            retries={"max_attempts": 1},
+            s3={"addressing_style": "path" if target.endpoint else "auto"},
+            # Servers other than AWS often know no trailing checksums.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
