@@ -22,19 +22,17 @@ class AcceptedLog:
         """Opens or creates the file; raises OSError."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
-            self._write(b"\n")
+        self._half_line = bool(size) and os.pread(self._file, 1, size - 1) != b"\n"
 
     def append(self, block_hash: bytes, worker: str, difficulty: float, now_seconds: float) -> None:
         """Writes one share; ``block_hash`` in internal order. Raises OSError: the share must not be accepted then."""
-        self._write(f"{display(block_hash)}\t{worker}\t{difficulty!r}\t{now_seconds:.3f}\n".encode())
+        line = f"{display(block_hash)}\t{worker}\t{difficulty!r}\t{now_seconds:.3f}\n".encode()
+        if self._half_line:  # of a process that was killed, or on a disk that was full: the next line is to stand alone
+            line = b"\n" + line
+        written = os.write(self._file, line)
+        self._half_line = written < len(line)
+        if self._half_line:
+            raise OSError(f"only {written} of {len(line)} bytes could be written to the log of accepted shares")
 
     def close(self) -> None:
         os.close(self._file)
-
-    def _write(self, line: bytes) -> None:
-        written = os.write(self._file, line)
-        if written != len(line):
-            # A full disk took half a line: end it, if that is still possible, so that the next one stands alone.
-            os.write(self._file, b"\n")
-            raise OSError(f"only {written} of {len(line)} bytes could be written to the log of accepted shares")
