@@ -77,8 +77,8 @@ class _Connection(asyncio.Protocol):
         self._max_connections = max_connections
         self._session: MinerSession | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    # uvloop's transports have the interface of asyncio.Transport without being one.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         if len(self._connections) >= self._max_connections:
             log.warning("connection_refused", limit=self._max_connections)
