@@ -6,10 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from services.command.mistake import Mistake
 
 if TYPE_CHECKING:
@@ -84,6 +80,8 @@ def bucket(configuration: Configuration) -> Bucket | None:
 
 def check(target: Bucket, say: Callable[[str], None]) -> None:
     """Write, read, list and delete one small object under the prefix, telling each step. Raises Mistake when refused."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     client = _client(target)
     key = f"{target.prefix}/check-{uuid4().hex}"
     content = b"sharehouse s3 check\n"
@@ -115,6 +113,10 @@ def check(target: Bucket, say: Callable[[str], None]) -> None:
 
 
 def _client(target: Bucket) -> S3Client:
+    # Half a second of every start, were it imported with this module.
+    import boto3
+    from botocore.config import Config
+
     return boto3.client(
         "s3",
         region_name=target.region,

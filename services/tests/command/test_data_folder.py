@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.command.data_folder import DataFolder, FolderLock
+from services.command.mistake import Mistake
+
+HOLDER = """
+import sys, pathlib
+from services.command.data_folder import DataFolder, FolderLock
+lock = FolderLock(DataFolder(pathlib.Path(sys.argv[1])))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def _holder(folder: DataFolder) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HOLDER, str(folder.path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_it_is_made_with_its_parents(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "a" / "b")
+    folder.create()
+    folder.create()
+    assert list(folder.path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Mistake, match="cannot be written .*--data DIR"):
+        DataFolder(tmp_path / "file" / "data").create()
+
+
+def test_a_read_only_file_system_is_refused() -> None:
+    with pytest.raises(Mistake, match="cannot be written"):
+        DataFolder(Path("/proc/sharehouse")).create()
+
+
+def test_the_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    with _holder(folder) as holder:
+        with pytest.raises(Mistake, match=rf"in use by another `sharehouse up` \(process {holder.pid}\).*--data DIR"):
+            FolderLock(folder)
+        holder.kill()
+    with FolderLock(folder) as lock:
+        assert lock.last_run_was_killed
+    with FolderLock(folder) as lock:
+        assert not lock.last_run_was_killed
+
+
+def test_the_s3_prefix_is_made_once_and_differs_between_folders(tmp_path: Path) -> None:
+    one, other = DataFolder(tmp_path / "one"), DataFolder(tmp_path / "other")
+    assert one.s3_prefix() == one.s3_prefix()
+    assert one.s3_prefix() != other.s3_prefix()
+    assert one.s3_prefix().startswith("sharehouse/")
