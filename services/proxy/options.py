@@ -78,7 +78,7 @@ class ProxyOptions:
     verdict_timeout_seconds: float = 30.0
     silence_seconds: float = 30.0
     """With nothing new from the pool for so long, the current job is sent again."""
-    drain_seconds: float = 4.0
+    drain_seconds: float = 3.0
     """How long a stop waits for the pools' verdicts on shares in flight, and again for the shipper."""
 
     def __post_init__(self) -> None:

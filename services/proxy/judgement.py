@@ -1,0 +1,98 @@
+"""What the proxy itself thinks of a submitted share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.stratum.reject import (
+    DUPLICATE,
+    LOW_DIFFICULTY,
+    STALE,
+    UNAUTHORIZED,
+    UPSTREAM_GONE,
+    StratumError,
+)
+from services.stratum.share import RebuiltShare, check_ranges, rebuild
+
+if TYPE_CHECKING:
+    from services.proxy.work import SentJob
+    from services.stratum.miner_request import Submit
+    from services.stratum.seen import SeenHeaders
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A well-formed share for a known job. ``error`` is None where it is good enough for the pool.
+
+    ``credited`` is the difficulty that the share was checked against, ``requested`` the pool's own for it.
+    ``block_candidate``: it meets its job's network target, so the pool gets it (``forward``) whatever else is wrong.
+    """
+
+    rebuilt: RebuiltShare
+    credited: float
+    requested: float
+    error: StratumError | None
+    block_candidate: bool
+    forward: bool
+
+
+def judge(
+    submit: Submit,
+    sent: SentJob,
+    *,
+    authorized: bool,
+    difficulty: float,
+    pool_difficulty: float,
+    version_mask: int,
+    seen: SeenHeaders,
+    now_seconds: float,
+) -> Judgement:
+    """Rebuilds a share and checks it; the first thing wrong is told.
+
+    The difficulties and the mask are the current ones; those of the share's own job count too, whichever is kinder.
+    ``now_seconds`` is unix time. Raises StratumError(MALFORMED) where no header follows from the share.
+    """
+    work = sent.work
+    bits = submit.version_bits or 0
+    mask = version_mask if not bits & ~version_mask else sent.version_mask
+    rebuilt = rebuild(work.job, sent.layout, submit, mask)
+    credited = min(sent.difficulty, difficulty)
+    requested = min(sent.pool_difficulty, pool_difficulty)
+    block_candidate = rebuilt.meets(work.network_target)
+
+    error = _refusal(submit, sent, rebuilt, credited, authorized=authorized, mask=mask, now_seconds=now_seconds)
+    upstream_lives = work.upstream.is_alive
+    if (error is None or block_candidate) and not seen.add(work.job.prevhash, rebuilt.hash):
+        error = error or StratumError(DUPLICATE)
+    if error is None and not upstream_lives:
+        error = StratumError(UPSTREAM_GONE)
+    if block_candidate and error is not None and error.reject is LOW_DIFFICULTY:
+        # The pool decides after all; credit never passes what the share is worth.
+        credited = min(credited, requested, rebuilt.actual_difficulty)
+    forward = upstream_lives and (error is None or block_candidate)
+    return Judgement(rebuilt, credited, requested, error, block_candidate, forward)
+
+
+def _refusal(
+    submit: Submit,
+    sent: SentJob,
+    rebuilt: RebuiltShare,
+    credited: float,
+    *,
+    authorized: bool,
+    mask: int,
+    now_seconds: float,
+) -> StratumError | None:
+    work = sent.work
+    if not authorized:
+        return StratumError(UNAUTHORIZED)
+    if work.job.prevhash != work.upstream.current_prevhash:
+        return StratumError(STALE)
+    try:
+        check_ranges(work.job, submit, mask, now_seconds)
+    except StratumError as error:
+        return error
+    if rebuilt.actual_difficulty < credited:
+        return StratumError(LOW_DIFFICULTY)
+    return None

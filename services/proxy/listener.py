@@ -1,0 +1,77 @@
+"""The port on which one pool's miners arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from services.proxy.miner_connection import MinerConnection
+
+if TYPE_CHECKING:
+    from services.proxy.pool import Pool
+
+_BACKLOG: Final = 4096
+_DRAIN_POLL_SECONDS: Final = 0.02
+
+
+class Listener:
+    """Accepts miners for one pool. ``port`` is the real one, also where 0 was asked for."""
+
+    def __init__(self, pool: Pool, host: str) -> None:
+        self.pool = pool
+        self.connections: set[MinerConnection] = set()
+        self._host = host
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def open(self) -> None:
+        """Raises OSError, with the address in it, where the port cannot be had."""
+        pool, loop = self.pool.options, asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: MinerConnection(self.pool, self.connections), self._host, pool.listen_port, backlog=_BACKLOG
+            )
+        except OSError as error:
+            raise OSError(
+                f"pool {pool.name} cannot listen on {self._host}:{pool.listen_port}: {error.strerror or error}; "
+                "is another process using the port?"
+            ) from error
+
+    def refuse(self) -> None:
+        """Takes no new connections, and reads no more from those that are open."""
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self.connections):
+            connection.drain()
+
+    async def settle(self) -> None:
+        """Waits until no share is under way to the pool and none waits for the disk; the caller sets a deadline."""
+        while self._is_busy():  # noqa: ASYNC110 - asked for seldom, so nothing on the hot path should tell us
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+
+    def _is_busy(self) -> bool:
+        return any(connection.shares_in_flight for connection in self.connections) or any(
+            upstream.unanswered_submits for upstream in self.pool.upstreams
+        )
+
+    def hang_up(self) -> None:
+        """Ends every pool connection; miners whose shares have no verdict by now are told so."""
+        for upstream in tuple(self.pool.upstreams):
+            upstream.retire()
+            upstream.end("stopping")
+
+    async def close(self) -> None:
+        """Closes every miner's connection; what was queued is still sent, but nobody is waited for long."""
+        for connection in tuple(self.connections):
+            connection.close("proxy stopping")
+        for _ in range(50):
+            if not self.connections:
+                return
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        for connection in tuple(self.connections):
+            connection.abort()

@@ -1,0 +1,52 @@
+"""From verdicts to rows: each share's job is spooled before its first share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from services.warehouse.records import JobRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.proxy.options import PoolOptions
+    from services.proxy.work import Work
+    from services.warehouse.records import Share
+    from services.warehouse.spool import Spool
+
+JOBS_REMEMBERED: Final = 16_384
+
+
+class Recorder:
+    """Appends to one process' spool segment. A job that fell out of memory is spooled again, which does no harm."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._jobs: dict[bytes, None] = {}
+
+    def share(self, share: Share, work: Work | None, pool: PoolOptions, on_durable: Callable[[bool], None]) -> None:
+        """Spools a share and, where need be, its job. ``on_durable`` as for Spool.append_share."""
+        if work is not None and work.key not in self._jobs:
+            self._job(work, pool)
+        self._spool.append_share(share, on_durable)
+
+    def _job(self, work: Work, pool: PoolOptions) -> None:
+        self._jobs[work.key] = None
+        if len(self._jobs) > JOBS_REMEMBERED:
+            del self._jobs[next(iter(self._jobs))]
+        job = work.job
+        self._spool.append_job(
+            JobRecord(
+                job=work.key,
+                pool_label=pool.name,
+                pool=pool.address,
+                prevhash=job.prevhash,
+                coinbase1=job.coinbase1,
+                coinbase2=job.coinbase2,
+                merkle_branch=job.merkle_branch,
+                version=job.version,
+                nbits=job.nbits,
+                ntime=job.ntime,
+                sent_ms=work.received_ms,
+            )
+        )

@@ -1,0 +1,230 @@
+"""A miner's shares: judged, forwarded, recorded and answered."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from services.proxy.judgement import Judgement, judge
+from services.stratum.header import display
+from services.stratum.reject import (
+    DUPLICATE,
+    NO_VERDICT,
+    NOT_SUBSCRIBED,
+    UNAUTHORIZED,
+    UNKNOWN_JOB,
+    StratumError,
+    pool_reason,
+)
+from services.warehouse.records import NO_HEADER, NO_JOB, Share
+
+if TYPE_CHECKING:
+    from services.proxy.miner import Miner
+    from services.proxy.miner_session import MalformedSubmit, SubmitAsked
+    from services.proxy.reply_order import Reply
+    from services.proxy.upstream import Verdict
+    from services.proxy.work import SentJob
+    from services.stratum.message import Response
+    from services.stratum.miner_request import Submit
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A share on its way to the pool."""
+
+    reply: Reply
+    submit: Submit
+    sent: SentJob
+    judgement: Judgement
+    ts_ms: int
+
+
+class ShareIntake:
+    """One miner's. ``accepted`` and ``rejected`` count verdicts; shares ``in_flight`` are not answered yet."""
+
+    __slots__ = ("_miner", "_pool", "accepted", "in_flight", "rejected")
+
+    def __init__(self, miner: Miner) -> None:
+        self.accepted = 0
+        self.rejected = 0
+        self.in_flight = 0
+        self._miner = miner
+        self._pool = miner.pool
+
+    def take(self, asked: SubmitAsked) -> None:
+        """Decides on a share, or lets the pool decide."""
+        miner, submit, reply = self._miner, asked.submit, asked.reply
+        ts_ms = time.time_ns() // 1_000_000
+        authorized = submit.worker in miner.workers
+        sent = miner.jobs.get(submit.job_id)
+        if not miner.is_subscribed or sent is None:
+            reason = NOT_SUBSCRIBED if not miner.is_subscribed else UNKNOWN_JOB if authorized else UNAUTHORIZED
+            self._refuse_unread(reply, StratumError(reason), submit.worker, submit.job_id, ts_ms)
+            return
+        try:
+            judgement = judge(
+                submit,
+                sent,
+                authorized=authorized,
+                difficulty=miner.difficulty_told,
+                pool_difficulty=miner.pool_difficulty,
+                version_mask=miner.version_mask,
+                seen=self._pool.seen,
+                now_seconds=ts_ms / 1000,
+            )
+        except StratumError as malformed:
+            self._refuse_unread(reply, malformed, submit.worker, submit.job_id, ts_ms)
+            return
+        flight = _Flight(reply, submit, sent, judgement, ts_ms)
+        if judgement.block_candidate:
+            self._announce(flight)
+        error, forward = judgement.error, judgement.forward
+        if error is None or (forward and error.reject not in (DUPLICATE, UNAUTHORIZED)):
+            self.in_flight += 1
+            self._forward(flight, partial(self._verdict, flight))
+            return
+        # Credit is at stake, or the upstream is gone: our refusal stands. The pool gets a block all the same.
+        if forward:
+            self._forward(flight, _ignore_verdict)
+        self._record(flight, error.reason)
+        miner.session.refuse(reply, error)
+
+    def refuse(self, asked: MalformedSubmit) -> None:
+        """Refuses what could not be read."""
+        error = asked.error if self._miner.is_subscribed else StratumError(NOT_SUBSCRIBED)
+        self._refuse_unread(asked.reply, error, asked.worker, asked.job_id, time.time_ns() // 1_000_000)
+
+    def _forward(self, flight: _Flight, on_verdict: Verdict) -> None:
+        work, submit = flight.sent.work, flight.submit
+        upstream = work.upstream
+        # The pool rolls under its own mask, which may be wider than the miner's: it gets the version that was hashed.
+        mask = upstream.version_mask | flight.sent.version_mask
+        version = int.from_bytes(flight.judgement.rebuilt.header[:4], "little")
+        upstream.submit(
+            self._pool.user_for(self._paying_worker(submit.worker)),
+            work.job.job_id,
+            flight.sent.layout.pool_extranonce2(submit.extranonce2),
+            submit.ntime,
+            submit.nonce,
+            version & mask if mask else None,
+            on_verdict,
+        )
+
+    def _paying_worker(self, worker: str) -> str:
+        workers = self._miner.workers
+        return worker if worker in workers else next(iter(workers), worker)
+
+    def _verdict(self, flight: _Flight, response: Response | None, error: tuple[int, str] | None) -> None:
+        session = self._miner.session
+        if response is None:
+            self.in_flight -= 1
+            self._record(flight, NO_VERDICT.reason)
+            session.refuse(flight.reply, NO_VERDICT)
+        elif error is not None:
+            self.in_flight -= 1
+            self._record(flight, pool_reason(error[0]))
+            session.relay(flight.reply, response)
+        else:
+            # "Accepted" is told only once the share is on disk; where it cannot be, the pool's verdict still goes on.
+            self._record(flight, "", partial(self._accepted, flight.reply, response))
+        self._miner.wake()
+
+    def _accepted(self, reply: Reply, response: Response) -> None:
+        self.in_flight -= 1
+        self._miner.session.relay(reply, response)
+        self._miner.wake()
+
+    def _record(self, flight: _Flight, reason: str, then: partial[None] | None = None) -> None:
+        sent, judgement = flight.sent, flight.judgement
+        layout, rebuilt = sent.layout, judgement.rebuilt
+        self._count(reason)
+        if not reason:
+            self._pool.metrics.difficulty_accepted.inc(judgement.credited)
+        options = self._pool.options
+        share = Share(
+            ts_ms=flight.ts_ms,
+            proxy=self._pool.proxy.name,
+            pool_label=options.name,
+            pool=options.address,
+            miner=self._miner.address,
+            worker=self._credited_worker(flight.submit.worker),
+            accepted=not reason,
+            reason=reason,
+            pool_difficulty=judgement.credited,
+            pool_requested_difficulty=judgement.requested,
+            actual_difficulty=rebuilt.actual_difficulty,
+            job=sent.work.key,
+            job_id=sent.job_id,
+            extranonce1=layout.pool_extranonce1,
+            extranonce2=layout.pool_extranonce2(flight.submit.extranonce2),
+            header=rebuilt.header,
+        )
+        self._pool.recorder.share(share, sent.work, options, partial(self._recorded, then))
+
+    def _refuse_unread(self, reply: Reply, error: StratumError, worker: str, job_id: str, ts_ms: int) -> None:
+        """Refuses and records a share of which no header is known."""
+        self._count(error.reason)
+        options = self._pool.options
+        share = Share(
+            ts_ms=ts_ms,
+            proxy=self._pool.proxy.name,
+            pool_label=options.name,
+            pool=options.address,
+            miner=self._miner.address,
+            worker=self._credited_worker(worker),
+            accepted=False,
+            reason=error.reason,
+            pool_difficulty=self._miner.difficulty_told,
+            pool_requested_difficulty=self._miner.pool_difficulty,
+            actual_difficulty=0.0,
+            job=NO_JOB,
+            job_id=job_id,
+            extranonce1=b"",
+            extranonce2=b"",
+            header=NO_HEADER,
+        )
+        self._pool.recorder.share(share, None, options, partial(self._recorded, None))
+        self._miner.session.refuse(reply, error)
+
+    def _credited_worker(self, worker: str) -> str:
+        """'' unless authorized here: a stranger can neither credit nor debit a worker."""
+        return worker if worker in self._miner.workers else ""
+
+    def _recorded(self, then: partial[None] | None, durable: bool) -> None:
+        if not durable:
+            self._pool.metrics.unrecorded.inc()
+        if then is not None:
+            then()
+
+    def _count(self, reason: str) -> None:
+        if reason:
+            self.rejected += 1
+        else:
+            self.accepted += 1
+        self._pool.metrics.share(reason)
+
+    def _announce(self, flight: _Flight) -> None:
+        self._pool.metrics.block_candidates.inc()
+        error = flight.judgement.error
+        log.warning(
+            "block_candidate",
+            pool_label=self._pool.options.name,
+            pool=self._pool.options.address,
+            miner=self._miner.address,
+            worker=flight.submit.worker,
+            hash=display(flight.judgement.rebuilt.hash),
+            header=flight.judgement.rebuilt.header.hex(),
+            height=flight.sent.work.job.height(),
+            forwarded=flight.judgement.forward,
+            refused=error.reason if error is not None else "",
+        )
+
+
+def _ignore_verdict(response: Response | None, error: tuple[int, str] | None) -> None:
+    """For a block whose share was refused already."""

@@ -1,0 +1,327 @@
+"""One connection to a pool: a socket around services.stratum's PoolSession."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
+
+from services.proxy.work import Work
+from services.stratum.pool_session import (
+    Authorized,
+    Configured,
+    DifficultySet,
+    Event,
+    ExtranonceSet,
+    JobReceived,
+    MessageShown,
+    PoolSession,
+    ReconnectAsked,
+    SubmitAnswered,
+    Subscribed,
+    SubscribeRefused,
+    Unreadable,
+    VersionMaskSet,
+)
+from services.stratum.reject import ProtocolError
+from services.stratum.version import FULL_MASK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client import Gauge
+
+    from services.proxy.pool import Pool
+    from services.stratum.message import Response
+
+    # The pool's answer and what it refuses with; both None: no verdict came.
+    Verdict = Callable[[Response | None, tuple[int, str] | None], None]
+
+log = structlog.get_logger()
+
+USER_AGENT: Final = "sharehouse"
+HANDSHAKE_SECONDS: Final = 15.0
+_CONFIGURE_PATIENCE_SECONDS: Final = 2.0
+_MAX_QUEUED_BYTES: Final = 1024 * 1024
+_MAX_UNREADABLE: Final = 100
+_MAX_FORGOTTEN: Final = 1024
+_MAX_USERS: Final = 1024
+
+
+class UpstreamListener(Protocol):
+    """Who works on an upstream's jobs. Nothing is told before ``upstream_ready`` or after ``upstream_lost``."""
+
+    def upstream_ready(self, upstream: Upstream) -> None:
+        """Extranonce and version mask are known; difficulty and ``current`` job may be."""
+
+    def upstream_changed(self, upstream: Upstream) -> None:
+        """The pool changed its difficulty or its version mask."""
+
+    def job_received(self, work: Work) -> None:
+        """A new job; difficulty and extranonce that the pool set before it hold for it."""
+
+    def upstream_lost(self, upstream: Upstream, why: str, pause_seconds: float) -> None:
+        """The connection is gone; the pool asked for a pause before the next one, or 0."""
+
+
+class Upstream(asyncio.Protocol):
+    """Subscribes by itself and tells its listener. Public attributes are the pool's last word on each."""
+
+    def __init__(self, pool: Pool, listener: UpstreamListener) -> None:
+        self.number = pool.upstream_number()
+        self.extranonce: tuple[bytes, int] = (b"", 0)
+        self.version_mask = 0
+        self.difficulty: float | None = None
+        self.current: Work | None = None
+        self.current_prevhash = b""
+        self.is_alive = False
+        """Whether shares can be forwarded."""
+        self._pool = pool
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._session = PoolSession(USER_AGENT)
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._configured = self._subscribed = self._ended = self._retiring = self._flush_due = False
+        self._users: set[str] = set()
+        # Submits by their number: when they went up, and who waits. The timeout is one for all, so order is by age.
+        self._waiting: dict[int, tuple[float, Verdict]] = {}
+        self._forgotten: deque[int] = deque()
+        self._timeout: asyncio.TimerHandle | None = None
+        self._unreadable = 0
+        self._gauge: Gauge | None = None
+
+    @property
+    def unanswered_submits(self) -> int:
+        """Shares on their way that have no verdict."""
+        return len(self._waiting)
+
+    def authorize(self, user: str) -> None:
+        """Makes ``user`` known to the pool, once."""
+        if user not in self._users and len(self._users) < _MAX_USERS:
+            self._users.add(user)
+            self._session.authorize(user, self._pool.options.password)
+            self._flush_soon()
+
+    def suggest_difficulty(self, difficulty: float) -> None:
+        """Passes a miner's wish on."""
+        self._session.suggest_difficulty(difficulty)
+        self._flush_soon()
+
+    def submit(
+        self,
+        user: str,
+        job_id: str,
+        extranonce2: bytes,
+        ntime: int,
+        nonce: int,
+        version_bits: int | None,
+        on_verdict: Verdict,
+    ) -> None:
+        """Forwards a share. ``on_verdict`` is called once, later, whatever happens."""
+        self.authorize(user)
+        number = self._session.submit(user, job_id, extranonce2, ntime, nonce, version_bits)
+        self._waiting[number] = (self._loop.time(), on_verdict)
+        if self._timeout is None:
+            self._watch_timeouts()
+        self._flush_soon()
+
+    def retire(self) -> None:
+        """Takes no more shares; closes once the verdicts on those under way are in, or timed out."""
+        self._retiring = True
+        self.is_alive = False
+        if not self._waiting:
+            self.end("retired")
+
+    def end(self, why: str, pause_seconds: float = 0.0) -> None:
+        """Closes the connection; who waits for a verdict is told that there is none. Idempotent."""
+        if self._ended:
+            return
+        self._ended, self.is_alive = True, False
+        self._pool.upstreams.discard(self)
+        if self._gauge is not None:
+            self._gauge.dec()
+        for timer in (self._timer, self._timeout):
+            if timer is not None:
+                timer.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        waiting, self._waiting = self._waiting, {}
+        for _, on_verdict in waiting.values():
+            on_verdict(None, None)
+        if not self._retiring:
+            self._listener.upstream_lost(self, why, pause_seconds)
+
+    # asyncio.Protocol
+
+    # uvloop's transports have the interface of asyncio.Transport without being one.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if self._ended:
+            transport.abort()
+            return
+        self._pool.upstreams.add(self)
+        self._count_as(self._pool.metrics.upstreams_connecting)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_MAX_QUEUED_BYTES)
+        self._timer = self._loop.call_later(HANDSHAKE_SECONDS, self.end, "the pool did not answer the handshake")
+        self._session.configure(FULL_MASK)
+        self._session.subscribe()
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for event in self._session.receive(data):
+                self._handle(event)
+                if self._ended:
+                    return
+        except ProtocolError as error:
+            self.end(str(error))
+        except Exception:
+            log.exception("upstream_error", pool=self._pool.options.address)
+            self.end("internal error")
+        self._flush()
+
+    def eof_received(self) -> None:
+        self.end("the pool closed the connection")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.end(f"connection lost: {error}" if error else "the pool closed the connection")
+
+    def pause_writing(self) -> None:
+        self.end("the pool does not read")
+
+    # What the pool says
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._configured and self._subscribed
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case SubmitAnswered():
+                self._answered(event)
+            case JobReceived(job):
+                self.current = Work(job, self, self._loop.time(), time.time_ns() // 1_000_000)
+                self.current_prevhash = job.prevhash
+                if self.is_alive:
+                    self._listener.job_received(self.current)
+            case DifficultySet(difficulty):
+                self.difficulty = difficulty
+                if self.is_alive:
+                    self._listener.upstream_changed(self)
+            case Configured(mask) | VersionMaskSet(mask):
+                self.version_mask = mask
+                self._configured = self._configured or isinstance(event, Configured)
+                self._progress()
+                if self.is_alive:
+                    self._listener.upstream_changed(self)
+            case Subscribed() | ExtranonceSet():
+                self.extranonce = (event.extranonce1, event.extranonce2_size)
+                if isinstance(event, Subscribed):
+                    self._has_subscribed()
+            case _:
+                self._handle_rare(event)
+
+    def _handle_rare(self, event: Event) -> None:
+        pool = self._pool.options
+        match event:
+            case SubscribeRefused(code, message):
+                self.end(f"the pool refused the subscription: {code} {message}")
+            case Authorized(user, error):
+                if error is not None:
+                    log.error("pool_refused_user", pool_label=pool.name, pool=pool.address, user=user, error=error)
+            case ReconnectAsked(host, port, wait_seconds):
+                if host in ("", pool.host) and port in (0, pool.port):
+                    self.end("the pool asked to reconnect", wait_seconds)
+                else:
+                    log.warning("pool_redirect_refused", pool_label=pool.name, pool=pool.address, host=host, port=port)
+            case MessageShown(text):
+                log.info("pool_message", pool_label=pool.name, pool=pool.address, text=text)
+            case Unreadable(why):
+                self._unreadable += 1
+                if self._unreadable == 1:
+                    log.warning("pool_unreadable", pool_label=pool.name, pool=pool.address, why=why)
+                if self._unreadable > _MAX_UNREADABLE:
+                    self.end("the pool does not speak Stratum")
+
+    def _has_subscribed(self) -> None:
+        if self._subscribed:
+            return
+        self._subscribed = True
+        if not self._pool.per_worker_users:
+            self.authorize(self._pool.options.user)
+        self._session.subscribe_extranonce()
+        if not self._configured:
+            # A pool that never heard of configure may not answer it at all.
+            assert self._timer is not None
+            self._timer.cancel()
+            self._timer = self._loop.call_later(_CONFIGURE_PATIENCE_SECONDS, self._configure_unanswered)
+        self._progress()
+
+    def _configure_unanswered(self) -> None:
+        self._configured = True
+        self._progress()
+
+    def _progress(self) -> None:
+        if not self._is_ready or self.is_alive or self._retiring or self._ended:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self.is_alive = True
+        self._count_as(self._pool.metrics.upstreams_ready)
+        self._listener.upstream_ready(self)
+
+    def _count_as(self, state: Gauge) -> None:
+        if self._gauge is not None:
+            self._gauge.dec()
+        self._gauge = state
+        state.inc()
+
+    def _answered(self, event: SubmitAnswered) -> None:
+        sent = self._waiting.pop(event.submit_id, None)
+        if sent is None:
+            self._pool.metrics.late_verdicts.inc()
+            return
+        since, on_verdict = sent
+        self._pool.metrics.latency.observe(self._loop.time() - since)
+        on_verdict(event.answer, event.error)
+        if self._retiring and not self._waiting:
+            self.end("retired")
+
+    # Time
+
+    def _watch_timeouts(self) -> None:
+        """Gives up on submits that are too old, and comes back when the next one may be."""
+        patience = self._pool.proxy.verdict_timeout_seconds
+        oldest_allowed = self._loop.time() - patience
+        self._timeout = None
+        while self._waiting and not self._ended:
+            number = next(iter(self._waiting))
+            since, on_verdict = self._waiting[number]
+            if since > oldest_allowed:
+                self._timeout = self._loop.call_at(since + patience, self._watch_timeouts)
+                return
+            del self._waiting[number]
+            self._forget(number)
+            on_verdict(None, None)
+        if self._retiring:
+            self.end("retired")
+
+    def _forget(self, number: int) -> None:
+        """Keeps the last few numbers known, so that late answers are counted."""
+        self._forgotten.append(number)
+        if len(self._forgotten) > _MAX_FORGOTTEN:
+            self._session.forget(self._forgotten.popleft())
+
+    def _flush_soon(self) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self._transport is not None and not self._ended and (data := self._session.outgoing()):
+            self._transport.write(data)

@@ -1,0 +1,92 @@
+"""Jobs on their way through the proxy: what the pool sent, and what was made of it for one miner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import count
+from secrets import randbits
+from typing import TYPE_CHECKING
+
+from services.stratum.difficulty import bits_to_target
+
+if TYPE_CHECKING:
+    from services.proxy.upstream import Upstream
+    from services.stratum.extranonce import ExtranonceLayout
+    from services.stratum.job import Job
+
+# One count for all connections, so that an id from before a reconnect is unknown, never another job's.
+_job_numbers = count(randbits(24))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """A job as its pool sent it, and the connection that it came by. ``received_seconds`` is monotonic."""
+
+    job: Job
+    upstream: Upstream
+    received_seconds: float
+    received_ms: int
+    key: bytes = field(init=False)
+    network_target: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.job.content_key())
+        object.__setattr__(self, "network_target", _target_or_zero(self.job.nbits))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SentJob:
+    """A job as one miner got it, with all that a share for it is judged by.
+
+    ``difficulty`` is what the miner had been told, ``pool_difficulty`` what the pool wanted, when it was sent.
+    """
+
+    job_id: str
+    work: Work
+    layout: ExtranonceLayout
+    ntime: int
+    difficulty: float
+    pool_difficulty: float
+    version_mask: int
+
+    def notified(self, *, clean_jobs: bool) -> Job:
+        """The job as the miner sees it."""
+        job = self.work.job
+        return replace(
+            job,
+            job_id=self.job_id,
+            coinbase1=job.coinbase1 + self.layout.coinbase1_tail,
+            ntime=self.ntime,
+            clean_jobs=clean_jobs,
+        )
+
+
+class SentJobs:
+    """The last jobs that one miner was sent, by the id that it knows them by."""
+
+    __slots__ = ("_jobs", "_kept")
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._jobs: dict[str, SentJob] = {}
+
+    def add(self, sent: SentJob) -> None:
+        """Keeps a job; beyond the bound the oldest goes."""
+        self._jobs[sent.job_id] = sent
+        if len(self._jobs) > self._kept:
+            del self._jobs[next(iter(self._jobs))]
+
+    def get(self, job_id: str) -> SentJob | None:
+        return self._jobs.get(job_id)
+
+
+def new_job_id() -> str:
+    """An id that no miner of this process was given before."""
+    return f"{next(_job_numbers):x}"
+
+
+def _target_or_zero(nbits: int) -> int:
+    try:
+        return bits_to_target(nbits.to_bytes(4, "big"))
+    except ValueError:
+        return 0  # a pool's nonsense: no share meets it
