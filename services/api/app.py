@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from services.api.tokens import TokenBook
 from services.warehouse.queries import Queries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from services.api.options import ApiOptions
 
@@ -29,8 +30,11 @@ seconds. Every answer has the header `X-Request-ID`.
 """
 
 
-def create_app(options: ApiOptions) -> FastAPI:
-    """The application for `options`. It starts, and stays up, without ClickHouse: requests that need it get a 503."""
+def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> FastAPI:
+    """The application for `options`; `clock` gives now, unix seconds.
+
+    It starts, and stays up, without ClickHouse: requests that need it get a 503 until it is there.
+    """
     queries = Queries(options.clickhouse)
 
     @asynccontextmanager
@@ -52,6 +56,6 @@ def create_app(options: ApiOptions) -> FastAPI:
     app.add_middleware(AccessMiddleware)
     install_error_handlers(app)
     install_reference(app)
-    app.include_router(health_routes(queries))
-    app.include_router(stats_routes(queries, options))
+    app.include_router(health_routes(queries, clock))
+    app.include_router(stats_routes(queries, options, clock))
     return app

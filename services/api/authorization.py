@@ -10,22 +10,21 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from services.api.errors import ApiError
 
 if TYPE_CHECKING:
-    from services.api.tokens import Holder, TokenBook
+    from collections.abc import Awaitable, Callable
+
+    from services.api.tokens import TokenBook
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="sharehouse"'}
 
 bearer = HTTPBearer(auto_error=False, description="A token of API_TOKENS, or a JWT with the scope")
 
 
-class RequireScope:
-    """A FastAPI dependency: 401 without a valid token, 403 with one that lacks `scope`."""
+def require_scope(scope: str) -> Callable[..., Awaitable[None]]:
+    """A dependency for routes: 401 without a valid token, 403 with one that lacks `scope`."""
 
-    def __init__(self, scope: str) -> None:
-        self.scope = scope
-
-    def __call__(
-        self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
-    ) -> Holder:
+    async def check(
+        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+    ) -> None:
         if credentials is None:
             raise ApiError(401, "MISSING_TOKEN", "Send a token as 'Authorization: Bearer TOKEN'", _CHALLENGE)
         book: TokenBook = request.app.state.token_book
@@ -34,6 +33,7 @@ class RequireScope:
         if holder is None:
             raise ApiError(401, "INVALID_TOKEN", "The token is not valid", _CHALLENGE)
         request.state.holder = holder.name
-        if self.scope not in holder.scopes:
-            raise ApiError(403, "INSUFFICIENT_SCOPE", f"The token lacks the scope {self.scope!r}")
-        return holder
+        if scope not in holder.scopes:
+            raise ApiError(403, "INSUFFICIENT_SCOPE", f"The token lacks the scope {scope!r}")
+
+    return check

@@ -47,19 +47,19 @@ class Health(_Body):
 class PoolFigures(_Body):
     """Figures of one pool, or of all."""
 
-    all_time_reward: Reward = "0.00000000"
-    current_balance: Reward = "0.00000000"
-    today_reward: Reward = "0.00000000"
-    estimated_reward: Reward = "0.00000000"
-    hash_rate_unit: HashRateUnit = "Gh/s"
+    all_time_reward: Reward
+    current_balance: Reward
+    today_reward: Reward
+    estimated_reward: Reward
+    hash_rate_unit: HashRateUnit
     hash_rate_5m: Rate5m
     hash_rate_60m: Rate60m
     hash_rate_24h: Rate24h
     hash_rate_yesterday: RateYesterday
-    low_workers: Annotated[int, Field(description="Always 0")] = 0
+    low_workers: Annotated[int, Field(description="Always 0")]
     off_workers: Annotated[int, Field(ge=0, description="Workers seen in the last 24 hours that are not ok")]
     ok_workers: Annotated[int, Field(ge=0, description="Workers with a share in the last 10 minutes")]
-    dis_workers: Annotated[int, Field(description="Always 0")] = 0
+    dis_workers: Annotated[int, Field(description="Always 0")]
     shares_5m: Shares
     shares_60m: Shares
     shares_24h: Shares
@@ -83,8 +83,8 @@ class WorkerFigures(_Body):
 
     state: Annotated[Literal["ok", "offline"], Field(description="ok: the last share is less than 10 minutes old")]
     last_share: Annotated[int, Field(description="Its last accepted share, unix seconds", examples=[1749000553])]
-    hash_rate_unit: HashRateUnit = "Gh/s"
-    hash_rate_scoring: Annotated[Literal[0], Field(description="Always 0")] = 0
+    hash_rate_unit: HashRateUnit
+    hash_rate_scoring: Annotated[Literal[0], Field(description="Always 0")]
     hash_rate_5m: Rate5m
     hash_rate_60m: Rate60m
     hash_rate_24h: Rate24h

@@ -17,7 +17,9 @@ from services.dashboard.connect import stratum_lines
 from services.dashboard.drawing import draw
 from services.dashboard.feed import Feed
 from services.dashboard.guard import GuardMiddleware, host_name
-from services.dashboard.overview import COLUMNS, TILES, Overview
+from services.dashboard.miners import COLUMNS
+from services.dashboard.overview import Overview
+from services.dashboard.tiles import TILES
 from services.warehouse.queries import Queries
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from fastapi.sse import format_sse_event
 from services.dashboard.view import change, whole
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from services.dashboard.view import View
 
@@ -54,7 +54,7 @@ class Feed:
             assert self._view is not None
             return self._view
 
-    async def events(self) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events without end: first `view`, the whole, then a `patch` per interval; ends at `close`."""
         self._watchers += 1
         if self._ticker is None:

@@ -1,4 +1,4 @@
-"""A service on a real socket, for tests: uvicorn in this event loop, on a free port of loopback."""
+"""Services on real sockets, for tests: in this event loop, on free ports of loopback."""
 
 from __future__ import annotations
 
@@ -7,15 +7,28 @@ import socket
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import uvicorn
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
+    from fastapi import FastAPI
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+
+@asynccontextmanager
+async def running_app(app: FastAPI) -> AsyncIterator[str]:
+    """`app` under uvicorn; gives its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2)
+        )
+        task = asyncio.create_task(server._serve([listener]))
+        # The socket listens already: a request waits in its backlog until the server takes it.
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -104,7 +105,7 @@ def expected_workers(
 
 def _window(shares: list[KnownShare], name: str, start: int, end: int, value: str, basis: str) -> dict[str, Any]:
     inside = [share for share in shares if start * 1000 <= share.ts_ms < end * 1000]
-    sums = {"actual": sum(s.actual for s in inside), "credited": sum(s.credited for s in inside)}
+    sums = {"actual": math.fsum(s.actual for s in inside), "credited": math.fsum(s.credited for s in inside)}
     return {
         f"hash_rate_{name}": sums["credited"] * 2**32 / (end - start) / 1e9,
         f"shares_{name}": len(inside),

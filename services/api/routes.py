@@ -1,0 +1,128 @@
+"""The endpoints: what is asked of the warehouse, and how its figures are put."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic.json_schema import SkipJsonSchema
+
+from services.api.authorization import require_scope
+from services.api.errors import ErrorBody, ParameterErrorBody
+from services.api.models import GIGA, Health, PoolFigures, WorkerFigures, Workers, pool_answer, workers_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
+    from services.api.options import ApiOptions, ShareValueBasis
+    from services.warehouse.queries import Queries, WindowSums, WorkerStats
+
+NAME_MAX_LENGTH = 256
+PoolName = Annotated[
+    str | SkipJsonSchema[None],
+    Query(max_length=NAME_MAX_LENGTH, description="A pool's name; omitted: all pools", examples=["normal"]),
+]
+WorkerName = Annotated[
+    str | SkipJsonSchema[None],
+    Query(max_length=NAME_MAX_LENGTH, description="A worker's exact name", examples=["abelatent.worker01"]),
+]
+_REQUEST_ID = {"X-Request-ID": {"description": "Names this request in the log", "schema": {"type": "string"}}}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _REQUEST_ID},
+    401: {"model": ErrorBody, "description": "No token, or one that is not valid", "headers": _REQUEST_ID},
+    403: {"model": ErrorBody, "description": "The token lacks the scope", "headers": _REQUEST_ID},
+    422: {"model": ParameterErrorBody, "description": "A parameter was refused", "headers": _REQUEST_ID},
+    503: {
+        "model": ErrorBody,
+        "description": "The database is away; ask again later",
+        "headers": {
+            **_REQUEST_ID,
+            "Retry-After": {"description": "Seconds to wait before asking again", "schema": {"type": "integer"}},
+        },
+    },
+}
+
+
+def health_routes(queries: Queries, clock: Callable[[], float]) -> APIRouter:
+    """GET /health, for probes: open, and 200 whatever the database does."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/health", summary="Is the API there, and its database?", responses={200: {"headers": _REQUEST_ID}})
+    async def health() -> Health:
+        connected = await queries.ping()
+        return Health(status="ok", timestamp=int(clock()), database="connected" if connected else "disconnected")
+
+    return router
+
+
+def stats_routes(queries: Queries, options: ApiOptions, clock: Callable[[], float]) -> APIRouter:
+    """The figures of pools and workers, for holders of the scope `read`."""
+    router = APIRouter(
+        prefix="/api", tags=["statistics"], dependencies=[Depends(require_scope("read"))], responses=_REFUSALS
+    )
+    coin, basis = options.coin, options.share_value_basis
+    pool_model, workers_model = pool_answer(coin), workers_answer(coin)
+
+    @router.get(
+        "/pool/stats",
+        summary="Figures of a pool, or of all",
+        response_model=pool_model,
+        response_model_exclude_unset=True,
+    )
+    async def pool_stats(pool: PoolName = None) -> BaseModel:
+        stats = await queries.pool_stats(int(clock()), pool)
+        figures = PoolFigures(
+            **_REWARDS,
+            hash_rate_unit="Gh/s",
+            low_workers=0,
+            dis_workers=0,
+            ok_workers=stats.ok_workers,
+            off_workers=stats.off_workers,
+            **_window("5m", stats.last_5m, "shares_value", basis),
+            **_window("60m", stats.last_60m, "shares_value", basis),
+            **_window("24h", stats.last_24h, "shares_value", basis),
+            **_window("yesterday", stats.yesterday, "shares_value", basis),
+        )
+        included = {"pools_included": list(stats.pools)} if pool is None else {}
+        return pool_model(
+            **{"pool": "all" if pool is None else pool, coin: figures, "share_value_basis": basis, **included}
+        )
+
+    @router.get(
+        "/workers/stats", summary="Figures of workers with a share in the last 24 hours", response_model=workers_model
+    )
+    async def workers_stats(worker: WorkerName = None, pool: PoolName = None) -> BaseModel:
+        stats = await queries.worker_stats(int(clock()), worker, pool)
+        workers = Workers(workers={one.worker: _worker(one, basis) for one in stats})
+        return workers_model(**{coin: workers, "share_value_basis": basis})
+
+    return router
+
+
+_REWARDS: dict[str, Any] = dict.fromkeys(
+    ("all_time_reward", "current_balance", "today_reward", "estimated_reward"), "0.00000000"
+)
+
+
+def _worker(stats: WorkerStats, basis: ShareValueBasis) -> WorkerFigures:
+    return WorkerFigures(
+        state=stats.state,
+        hash_rate_unit="Gh/s",
+        hash_rate_scoring=0,
+        last_share=stats.last_share,
+        **_window("5m", stats.last_5m, "share_value", basis),
+        **_window("60m", stats.last_60m, "share_value", basis),
+        **_window("24h", stats.last_24h, "share_value", basis),
+    )
+
+
+def _window(name: str, sums: WindowSums, value: str, basis: ShareValueBasis) -> dict[str, Any]:
+    return {
+        f"hash_rate_{name}": sums.hash_rate / GIGA,
+        f"shares_{name}": sums.shares,
+        f"{value}_{name}": sums.actual if basis == "actual" else sums.credited,
+        f"share_value_actual_{name}": sums.actual,
+        f"share_value_credited_{name}": sums.credited,
+    }

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from clickhouse_connect.driver import create_async_client
+
+from services.api.app import create_app
+from services.api.options import ApiOptions
+from services.tests.serving import running_app
+from services.warehouse.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from services.tests.api.known_shares import KnownShare
+    from services.warehouse.address import ClickHouseAddress
+
+READ = {"Authorization": "Bearer reader-token"}
+ADMIN = {"Authorization": "Bearer admin-token"}
+JWT_SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+async def store(database: ClickHouseAddress) -> ClickHouseAddress:
+    """A migrated, empty database."""
+    await migrate(database)
+    return database
+
+
+async def keep(address: ClickHouseAddress, shares: Iterable[KnownShare]) -> None:
+    """Put `shares` into the table, as rows whose other columns do not matter here."""
+    client = await create_async_client(
+        host=address.host,
+        port=address.port,
+        username=address.user,
+        password=address.password,
+        database=address.database,
+    )
+    columns = [
+        "ts",
+        "segment",
+        "seq",
+        "pool_label",
+        "pool",
+        "miner",
+        "worker",
+        "verdict",
+        "reason",
+        "pool_difficulty",
+        "pool_requested_difficulty",
+        "actual_difficulty",
+    ]
+    rows = [
+        (
+            share.ts_ms,
+            "00000000-0000-0000-0000-000000000000",
+            number,
+            share.pool_label,
+            f"{share.pool_label}.example:3333",
+            "10.0.0.1:5000",
+            share.worker,
+            "accepted" if share.accepted else "rejected",
+            "" if share.accepted else "stale",
+            share.credited,
+            share.credited,
+            share.actual,
+        )
+        for number, share in enumerate(shares)
+    ]
+    await client.insert("shares", rows, column_names=columns)
+    await client.close()
+
+
+@asynccontextmanager
+async def api(
+    address: ClickHouseAddress, *, now: float | None = None, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The API on a real socket, and a client for it; its clock stands at `now` if given."""
+    options = ApiOptions(
+        clickhouse=address,
+        read_tokens=("reader-token", "second-token"),
+        admin_tokens=("admin-token",),
+        jwt_secret=JWT_SECRET,
+        **settings,
+    )
+    app = create_app(options) if now is None else create_app(options, lambda: now)
+    async with running_app(app) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+        yield client

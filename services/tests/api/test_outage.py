@@ -1,0 +1,88 @@
+"""ClickHouse killed, hung and not there at the start: 503 at once, and back without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.tests.api.conftest import READ, api, keep
+from services.tests.api.known_shares import KnownShare
+from services.tests.api.test_access import assert_error
+from services.tests.conftest import PASSWORD, ClickHouseProcess, unused_port
+from services.warehouse.embedded.options import EmbeddedOptions
+from services.warehouse.migrate import migrate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+
+STATS = ("/api/pool/stats", "/api/workers/stats")
+ANSWER_WITHIN_SECONDS = 2.5  # 2 s, and a busy machine
+
+
+async def assert_away(client: httpx.AsyncClient) -> None:
+    for path in STATS:
+        began = time.monotonic()
+        answer = await client.get(path, headers=READ)
+        assert time.monotonic() - began < ANSWER_WITHIN_SECONDS
+        assert_error(answer, 503, "DATABASE_UNAVAILABLE")
+        assert answer.headers["Retry-After"] == "5"
+        assert not any(word in answer.text for word in ("SELECT", "127.0.0.1", "clickhouse_connect", "Traceback"))
+    began = time.monotonic()
+    health = await client.get("/health")
+    assert time.monotonic() - began < ANSWER_WITHIN_SECONDS
+    assert (health.status_code, health.json()["status"], health.json()["database"]) == (200, "ok", "disconnected")
+
+
+async def assert_back(client: httpx.AsyncClient) -> None:
+    for _ in range(50):
+        if (await client.get("/health")).json()["database"] == "connected":
+            break
+        await asyncio.sleep(0.1)
+    for path in STATS:
+        assert (await client.get(path, headers=READ)).status_code == 200
+    assert (await client.get("/api/pool/stats", headers=READ)).json()["btc"]["shares_5m"] == 1
+
+
+@pytest.mark.timeout(60)
+async def test_the_api_outlives_its_database(tmp_path: Path) -> None:
+    options = EmbeddedOptions(data=tmp_path / "clickhouse", port=unused_port(), password=PASSWORD)
+    server = ClickHouseProcess(options)
+    async with api(server.address) as client:
+        await assert_away(client)
+
+        await asyncio.to_thread(server.start)
+        await assert_without_tables(client)
+        await migrate(server.address)
+        await keep(server.address, [KnownShare(int(time.time() * 1000) - 5000, "normal", "w", True, 1.0, 2.0)])
+        await assert_back(client)
+
+        assert server.process.pid is not None
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            await assert_away(client)
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+        await assert_back(client)
+
+        await asyncio.to_thread(server.kill)
+        await assert_away(client)
+
+        again = ClickHouseProcess(options)
+        await asyncio.to_thread(again.start)
+        await assert_back(client)
+        await asyncio.to_thread(again.kill)
+
+
+async def assert_without_tables(client: httpx.AsyncClient) -> None:
+    """Up, but without tables: the statistics cannot be had, and the reason stays inside."""
+    for path in STATS:
+        answer = await client.get(path, headers=READ)
+        assert_error(answer, 503, "DATABASE_UNAVAILABLE")
+        assert "shares" not in answer.text
