@@ -197,7 +197,7 @@ def main() -> None:
         app()
     except Mistake as mistake:
         for problem in mistake.problems:
-            print(f"sharehouse: {problem}", file=sys.stderr)  # noqa: T201 - the command's own voice
+            print(f"sharehouse: {problem}", file=sys.stderr)  # noqa: T201 - the voice of the command
         sys.exit(EXIT_MISTAKE)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.command import demo, options, ports, probe, storage
+from services.command.layers import DEFAULT
 from services.command.service import Service
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
             name,
             (sys.executable, "-m", "services.command", name, *files, *more),
             ready,
-            {"LOG_FORMAT": _log_format(configuration), **environment},
+            # The lines of `up` are read by a person.
+            {"LOG_FORMAT": _unless_chosen(configuration, "log_format", "text"), **environment},
         )
 
     of_demo = [service("demo-pool", probe.tcp(_LOOPBACK, settings.demo_pool_port), {})] if with_demo else []
@@ -114,10 +116,12 @@ def _demo_miner(configuration: Configuration) -> dict[str, str]:
         "MINING_POOL_PORT": str(settings.proxy_port),
         "MINING_ADDRESS": demo.ADDRESS,
         "MINING_PASSWORD": "x",
+        # It tells of each share; the status line says the same more calmly.
+        "LOG_LEVEL": _unless_chosen(configuration, "log_level", "warning"),
     }
 
 
-def _log_format(configuration: Configuration) -> str:
-    """Text unless someone chose: the lines of `up` are read by a person."""
-    chosen = configuration.loaded.origins["log_format"] != "default"
-    return configuration.settings.log_format if chosen else "text"
+def _unless_chosen(configuration: Configuration, name: str, value: str) -> str:
+    """`value`, unless the setting `name` was set somewhere."""
+    chosen = configuration.loaded.origins[name] != DEFAULT
+    return str(getattr(configuration.settings, name)) if chosen else value

@@ -79,7 +79,7 @@ def bucket(configuration: Configuration) -> Bucket | None:
 
 
 def check(target: Bucket, say: Callable[[str], None]) -> None:
-    """Write, read, list and delete one small object under the prefix, telling each step. Raises Mistake when refused."""
+    """Write, read, list and delete one small object under the prefix, and tell of each step. Raises Mistake."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     client = _client(target)

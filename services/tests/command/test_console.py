@@ -35,7 +35,7 @@ def test_a_paused_terminal_holds_up_nobody() -> None:
         assert time.monotonic() - began < 2
         drain = threading.Thread(target=lambda: list(iter(reader.readline, "up  | done\n")))
         drain.start()
-        while console._lines.qsize() > 100:  # noqa: SLF001
+        while console._lines.qsize() > 100:
             time.sleep(0.01)
         console.say("done")
         console.close(5)
@@ -57,7 +57,7 @@ def test_dropped_lines_are_counted() -> None:
     for number in range(10_101):
         console.line("api", str(number))
     gate.set()
-    while not console._lines.empty():  # noqa: SLF001
+    while not console._lines.empty():
         time.sleep(0.01)
     console.line("api", "again")
     console.close(5)

@@ -19,7 +19,8 @@ import asyncio, pathlib, sys
 from services.command.console import Console
 from services.command.supervisor import Supervisor
 from services.tests.command.children import server
-services = [server("a", int(sys.argv[1]), pathlib.Path(sys.argv[3])), server("b", int(sys.argv[2]), pathlib.Path(sys.argv[3]))]
+journal = pathlib.Path(sys.argv[3])
+services = [server("a", int(sys.argv[1]), journal), server("b", int(sys.argv[2]), journal)]
 async def say_ready():
     print("ready", flush=True)
 asyncio.run(Supervisor(services, Console(["a", "b"], lambda: None, sys.stderr)).run(say_ready))

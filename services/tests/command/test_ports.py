@@ -24,12 +24,13 @@ def test_a_taken_port_is_named_with_its_setting() -> None:
     with _taken() as one, _taken() as two:
         ports = [taken.getsockname()[1] for taken in (one, two)]
         with pytest.raises(Mistake) as mistake:
-            check([Listener("api", "127.0.0.1", ports[0], "API_PORT"), Listener("page", "0.0.0.0", ports[1], "PAGE_PORT")])
+            check(
+                [Listener("api", "127.0.0.1", ports[0], "API_PORT"), Listener("page", "0.0.0.0", ports[1], "PAGE_PORT")]
+            )
+    remedy = "is in use by another program; stop that one, or choose another port with"
     assert mistake.value.problems == (
-        f"port {ports[0]} on 127.0.0.1 (api) is in use by another program;"
-        " stop that one, or choose another port with API_PORT",
-        f"port {ports[1]} on 0.0.0.0 (page) is in use by another program;"
-        " stop that one, or choose another port with PAGE_PORT",
+        f"port {ports[0]} on 127.0.0.1 (api) {remedy} API_PORT",
+        f"port {ports[1]} on 0.0.0.0 (page) {remedy} PAGE_PORT",
     )
 
 

@@ -9,8 +9,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
-
 from services.command import supervisor as supervising
 from services.command.console import Console
 from services.command.supervisor import Supervisor
@@ -20,6 +18,8 @@ from services.tests.command.free_port import free_ports
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
+
+    import pytest
 
     from services.command.service import Service
 
@@ -43,7 +43,7 @@ class Run:
             self.console.close()
 
     def pid(self, name: str) -> int:
-        return self.supervisor._running[name].pid  # noqa: SLF001
+        return self.supervisor._running[name].pid
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
@@ -112,12 +112,15 @@ async def test_a_service_that_dies_is_started_again_with_back_off(
     async with running([server("a", port, tmp_path / "journal")]) as (run, _):
         await asyncio.wait_for(run.ready.wait(), 10)
         for seconds in ("0.1", "0.2", "0.4"):
-            killed = run.pid("a")
-            os.kill(killed, signal.SIGKILL)
-            said = f"a was killed by SIGKILL; starting it again in {seconds} s"
-            await run.until(lambda said=said: said in run.written)
-            await run.until(lambda killed=killed: run.pid("a") != killed)
+            await _killed_and_started_again(run, seconds)
         await run.until(lambda: run.written.count("a is ready again") >= 1)
+
+
+async def _killed_and_started_again(run: Run, after_seconds: str) -> None:
+    killed = run.pid("a")
+    os.kill(killed, signal.SIGKILL)
+    await run.until(lambda: f"a was killed by SIGKILL; starting it again in {after_seconds} s" in run.written)
+    await run.until(lambda: run.pid("a") != killed)
 
 
 async def test_a_mistake_before_readiness_stops_everything(tmp_path: Path) -> None:
