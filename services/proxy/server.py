@@ -57,11 +57,14 @@ class Proxy:
 
     async def __aexit__(self, *_: object) -> None:
         log.info("proxy_stopping")
-        await self._stop()
-        log.info("proxy_stopped", rows_left_in_spool=self.spool.depth_rows)
+        emptied = await self._stop()
+        log.info("proxy_stopped", spool_emptied=emptied)
 
-    async def _stop(self) -> None:
-        """No new connections, replies in flight answered, shares on disk, then in ClickHouse if it is there in time."""
+    async def _stop(self) -> bool:
+        """No new connections, replies in flight answered, shares on disk, then in ClickHouse: True if all are there.
+
+        What ClickHouse does not take in time stays in the spool, for the next process.
+        """
         self.probes.ready = False
         deadline_seconds = self._options.drain_seconds
         listeners = self.listeners.values()
@@ -77,8 +80,9 @@ class Proxy:
         self._shipping.cancel()
         with suppress(asyncio.CancelledError):
             await self._shipping
-        await self._shipper.drain(deadline_seconds)
+        emptied = await self._shipper.drain(deadline_seconds)
         await self.probes.close()
+        return emptied
 
 
 async def serve(options: ProxyOptions) -> None:

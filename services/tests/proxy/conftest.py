@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvloop
+
+from services.proxy.options import PoolOptions, ProxyOptions
+from services.proxy.server import Proxy
+from services.tests.conftest import unused_port
+from services.tests.proxy.scripted_pool import Script, ScriptedPool
+from services.warehouse.address import ClickHouseAddress
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    Started = Callable[..., AbstractAsyncContextManager[Proxy]]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the command runs a proxy on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+def proxy_options(
+    spool: Path, pool_port: int, clickhouse: ClickHouseAddress | None = None, **more: Any
+) -> ProxyOptions:
+    """One pool called normal; without ClickHouse the shares stay in the spool."""
+    user = more.pop("user", "pool-wallet")
+    return ProxyOptions(
+        name="test-proxy",
+        pools=(PoolOptions("normal", 0, "127.0.0.1", pool_port, user, "pool-password"),),
+        spool=spool,
+        clickhouse=clickhouse or ClickHouseAddress(port=unused_port()),
+        host="127.0.0.1",
+        metrics_port=0,
+        drain_seconds=more.pop("drain_seconds", 0.3 if clickhouse is None else 5.0),
+        **more,
+    )
+
+
+def miner_port(proxy: Proxy, label: str = "normal") -> int:
+    return proxy.listeners[label].port
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Started:
+    """Starts a proxy in front of the pool on a port, with options; a context manager."""
+
+    @asynccontextmanager
+    async def start(pool_port: int, clickhouse: ClickHouseAddress | None = None, **more: Any) -> AsyncIterator[Proxy]:
+        async with Proxy(proxy_options(tmp_path / "spool", pool_port, clickhouse, **more)) as proxy:
+            yield proxy
+
+    return start
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[ScriptedPool]:
+    """A scripted pool that accepts everything."""
+    async with ScriptedPool(Script()) as scripted:
+        yield scripted
