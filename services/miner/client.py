@@ -49,6 +49,7 @@ class AsyncStratumClient:
         # Never starts over, so that no header is tried twice, whatever jobs and reconnects do; and starts anywhere, so
         # that a restarted miner does not repeat what it did before.
         self._extranonce2 = secrets.randbits(64)
+        self._backoff = Backoff()
         self._wake = asyncio.Event()
         self._job_changed = asyncio.Event()
         self._closing = asyncio.Event()
@@ -87,20 +88,16 @@ class AsyncStratumClient:
 
     async def receive_jobs(self) -> None:
         """Keeps the connection up, with back-off where it fails, until :meth:`close` is called."""
-        backoff = Backoff()
         while not self._closing.is_set():
             if self._connection is None:
                 try:
                     await self._connect_unless_closed()
                 except ConnectionError as error:
-                    await self._pause(backoff.next_seconds(), str(error))
+                    await self._pause(self._backoff.next_seconds(), str(error))
                     continue
             await self._until_something_happens()
             if self._connection is None and not self._closing.is_set():
-                if self._job is not None:
-                    backoff.reset()
-                self._job = None
-                await self._pause(backoff.next_seconds(), "The connection to the pool is lost")
+                await self._pause(self._backoff.next_seconds(), "The connection to the pool is lost")
 
     async def wait_for_job(self) -> MiningJob | None:
         """The current job, as soon as there is a connection with one; None once the client is closed."""
@@ -169,10 +166,11 @@ class AsyncStratumClient:
         self._closing.set()
         self._wake.set()
         self._job_changed.set()
+        self._job = None
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-        self.shares.give_up_all()
+        self.shares.end()
 
     def job_received(self, mining_job: MiningJob) -> None:
         """Called by the connection."""
@@ -205,6 +203,9 @@ class AsyncStratumClient:
         """Called by the connection."""
         if self._connection is connection:
             self._connection = None
+            if self._job is not None:
+                self._backoff.reset()
+            self._job = None
             self.shares.connection_lost()
             self._wake.set()
 

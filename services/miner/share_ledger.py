@@ -46,10 +46,11 @@ class ShareLedger:
         self.lost = 0
         self._in_flight: dict[int, PendingShare] = {}
         self._waiting: list[PendingShare] = []
+        self._ended = False
 
     def submit(self, share: PendingShare, connection: PoolConnection | None, username: str) -> None:
         """Sends a share, or keeps it until the pool is back."""
-        if connection is None and len(self._waiting) < _MAX_UNANSWERED:
+        if connection is None and not self._ended and len(self._waiting) < _MAX_UNANSWERED:
             self._waiting.append(share)
         elif connection is None or not _belongs(share, connection) or len(self._in_flight) >= _MAX_UNANSWERED:
             self._lose(share)
@@ -96,8 +97,9 @@ class ShareLedger:
             share.connection.forget(share.submit_id)
         self._lose(share)
 
-    def give_up_all(self) -> None:
-        """Waits for no verdict any longer."""
+    def end(self) -> None:
+        """Waits for no verdict any longer: there will be no connection again."""
+        self._ended = True
         for share in (*self._waiting, *self._in_flight.values()):
             self._lose(share)
         self._waiting.clear()
