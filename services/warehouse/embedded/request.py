@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 MAX_STATEMENT_BYTES = 262_144
 MEMORY_BYTES = 4 << 20
 
-# Of the HTTP transport itself; everything else in the URL that is no parameter is a setting.
+# Of the HTTP transport itself; everything else in the URL that is no parameter is a setting. Clients send a session_id
+# by default and hardly ever need one: it is taken, and what would have to live in the session (SET, a temporary table)
+# is refused.
 TRANSPORT = frozenset(
     "query database default_format user password query_id quota_key role buffer_size wait_end_of_query "
-    "client_protocol_version enable_http_compression stacktrace close_session session_timeout session_check "
+    "client_protocol_version enable_http_compression stacktrace session_id close_session session_timeout session_check "
     "http_write_exception_in_output_format send_progress_in_http_headers http_headers_progress_interval_ms "
     "cancel_http_readonly_queries_on_client_close".split()
 )
 NOT_SERVED = {
-    "session_id": "sessions",
     "compress": "ClickHouse's own block compression (use Accept-Encoding and enable_http_compression=1)",
     "decompress": "ClickHouse's own block compression (use Content-Encoding)",
 }
