@@ -1,4 +1,4 @@
-"""A load of valid shares: every nonce is one, for the pool's difficulty is 2^-32."""
+"""A load of valid shares: every nonce is one, for the pool's difficulty is 2^-33."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.stratum.pool_session import JobReceived, PoolSession, SubmitAnswer
 if TYPE_CHECKING:
     from services.stratum.job import Job
 
-EVERY_HASH = 2.0**-32
+EVERY_HASH = 2.0**-33
 """The difficulty that every hash meets."""
 
 
