@@ -1,0 +1,186 @@
+"""`sharehouse` as a person runs it: what it says, and with which exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.command.data_folder import DataFolder, FolderLock
+from services.command.settings import Settings
+from services.tests.command.free_port import free_ports
+
+ROOT = Path(__file__).parents[3]
+SUBCOMMANDS = (
+    "up",
+    "clickhouse",
+    "proxy",
+    "api",
+    "dashboard",
+    "miner",
+    "demo-pool",
+    "config check",
+    "db migrate",
+    "s3 check",
+)
+PORTS = (
+    "PROXY_PORT",
+    "PROXY_PORT_HIGH",
+    "API_PORT",
+    "DASHBOARD_PORT",
+    "METRICS_PORT",
+    "CLICKHOUSE_PORT",
+    "DEMO_POOL_PORT",
+)
+POOL = '[pools.normal]\nhost = "127.0.0.1"\nport = 1\nuser = "wallet.{worker}"\npass = "hunter2"\n'
+
+
+def sharehouse(
+    *arguments: str, cwd: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run it to its end in the folder `cwd`, with nothing of the tester's own settings."""
+    return subprocess.run(
+        [sys.executable, "-m", "services.command", *arguments],
+        cwd=cwd,
+        env=_environment(environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=18,
+        check=False,
+    )
+
+
+def _environment(more: dict[str, str]) -> dict[str, str]:
+    mine = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    return {**mine, **ports, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **more}
+
+
+def _config(tmp_path: Path, text: str = POOL) -> str:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS)
+def test_help_explains_with_an_example(subcommand: str, tmp_path: Path) -> None:
+    done = sharehouse(*subcommand.split(), "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert re.search(r"Examples?: ", done.stdout)
+    assert "--config" in done.stdout
+    assert "--data" in done.stdout
+
+
+def test_config_check_tells_values_and_origins_but_no_secret(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("CLICKHOUSE_PASSWORD=hunter3\nAPI_TOKEN=slip\n")
+    environment = {"API_PORT": "18888", "API_TOKENS": "hunter4,hunter5"}
+    done = sharehouse("config", "check", "--config", _config(tmp_path), cwd=tmp_path, environment=environment)
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line}
+    assert lines["API_PORT"] == ["18888", "environment"]
+    assert lines["CLICKHOUSE_PASSWORD"] == ["********", ".env"]
+    assert lines["API_TOKENS"] == ["********", "(2)", "environment"]
+    assert lines["COIN"] == ["btc", "default"]
+    assert {name.upper() for name in Settings.model_fields} <= set(lines)
+    assert "note: .env sets API_TOKEN, which is no setting" in done.stdout
+    assert "hunter" not in done.stdout + done.stderr
+
+
+def test_every_mistake_is_one_line(tmp_path: Path) -> None:
+    config = _config(tmp_path, POOL.replace("wallet", "your_wallet").replace("port = 1", 'port = "x"'))
+    done = sharehouse("config", "check", "--config", config, cwd=tmp_path)
+    assert done.returncode == 2
+    assert [line.split(": ")[2] for line in done.stderr.splitlines()] == ["pools.normal.port", "pools.normal.user"]
+    assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("up",), ("proxy",)])
+def test_the_placeholder_wallet_is_refused_with_the_keys_to_edit(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    shipped = str(ROOT / "config" / "config.toml")
+    done = sharehouse(*arguments, "--config", shipped, "--data", str(tmp_path / "data"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{shipped}: pools.normal.user: still the placeholder 'your_wallet.taohash'" in done.stderr
+    assert "pools.high_diff.user" in done.stderr
+    assert not (tmp_path / "data" / "secrets").exists()
+
+
+def test_up_names_each_port_that_is_in_use(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as held:
+        taken = {name: held.enter_context(socket.create_server(("127.0.0.1", 0))) for name in PORTS}
+        ports = {name: str(listening.getsockname()[1]) for name, listening in taken.items()}
+        done = sharehouse("up", "--demo", "--data", str(tmp_path / "d"), cwd=tmp_path, environment=ports)
+    assert done.returncode == 2
+    told = {line.split()[-1]: line for line in done.stderr.splitlines()}
+    assert set(told) == set(PORTS)
+    assert all(f"port {ports[name]} on " in line for name, line in told.items())
+    assert done.stdout == ""
+
+
+def test_up_on_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    with FolderLock(DataFolder(tmp_path)):
+        done = sharehouse("up", "--demo", "--data", str(tmp_path), cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "in use by another `sharehouse up`" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["up.lock"]
+
+
+def test_up_refuses_a_folder_that_it_cannot_write(tmp_path: Path) -> None:
+    done = sharehouse("up", "--demo", "--data", "/proc/sharehouse", cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "cannot be written" in done.stderr
+    assert "--data DIR" in done.stderr
+
+
+def test_up_refuses_a_config_beside_the_demo(tmp_path: Path) -> None:
+    done = sharehouse("up", "--demo", "--config", _config(tmp_path), cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_a_bad_variable_is_named(tmp_path: Path) -> None:
+    done = sharehouse("up", "--demo", cwd=tmp_path, environment={"API_PORT": "no"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("sharehouse: API_PORT=no (environment): ")
+
+
+def test_db_migrate_without_clickhouse_says_where_it_looked(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    done = sharehouse("db", "migrate", cwd=tmp_path, environment={"CLICKHOUSE_PORT": str(port)})
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert f"ClickHouse at 127.0.0.1:{port}" in done.stderr
+
+
+def test_s3_check_without_a_bucket(tmp_path: Path) -> None:
+    done = sharehouse("s3", "check", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "AWS_S3_BUCKET is not set" in done.stderr
+
+
+def test_a_service_alone_ends_with_a_signal(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.command", "demo-pool", "--data", str(tmp_path)],
+        cwd=tmp_path,
+        env=_environment({}),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    with process:
+        assert "demo_pool_listening" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_a_service_alone_refuses_a_port_in_use_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = sharehouse("api", cwd=tmp_path, environment={"API_PORT": port, "API_TOKENS": "hunter2"})
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("sharehouse: the API cannot listen")
+    assert "Traceback" not in done.stderr
