@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TILES = (
     ("hash_rate", "Hash rate, 5 min", "60 min:"),
     ("active", "Active miners", "of"),
-    ("shares", "Accepted shares, 24 h", "last one"),
+    ("shares", "Accepted shares, 24 h", "last:"),
     ("acceptance", "Acceptance rate, 24 h", "refused:"),
 )
 _UNKNOWN = Cell("–", "Not known: the database has not been reached yet")
@@ -39,7 +39,7 @@ def tile_cells(miners: Sequence[Miner], at: int | None) -> dict[str, Cell]:
         "active": Cell(str(sum(miner.ok for miner in miners)), "With an accepted share in the last 10 minutes"),
         "active_under": Cell(f"{quantities.count(len(miners))} seen in 24 h"),
         "shares": Cell(quantities.count(totals.accepted), f"{totals.accepted:,}"),
-        "shares_under": Cell.ago(last, at) if last else Cell("not yet"),
+        "shares_under": Cell.ago(last, at) if last else Cell("none yet"),
         "acceptance": Cell(quantities.percent(totals.accepted, totals.accepted + totals.rejected)),
         "acceptance_under": Cell(rejected(totals.rejected_by_reason)),
     }

@@ -93,5 +93,7 @@ def _some_silent(silent: Sequence[Miner], running: str) -> Verdict:
     names = ", ".join(miner.worker for miner in silent[:_NAMES_SHOWN])
     more = f" and {len(silent) - _NAMES_SHOWN} more" if len(silent) > _NAMES_SHOWN else ""
     return Verdict(
-        "warning", f"{plural(len(silent), 'miner')} fell silent in the last hour: {names}{more}.", f"Else {running}."
+        "warning",
+        f"{plural(len(silent), 'miner')} fell silent in the last hour: {names}{more}.",
+        f"Otherwise all is well: {running}.",
     )

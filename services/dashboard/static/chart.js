@@ -21,7 +21,7 @@ function colour(name) {
 }
 
 function clock(unix) {
-  return new Date(unix * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return new Date(unix * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
 export class Chart {
@@ -60,10 +60,11 @@ export class Chart {
     const options = {
       ...this.size(),
       legend: { show: false },
+      padding: [8, 20, 0, 0],
       cursor: { y: false, drag: { setScale: false, x: false, y: false } },
       scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
       axes: [
-        { ...axis, values: (_, ticks) => ticks.map(clock), space: 64 },
+        { ...axis, values: (_, ticks) => ticks.map(clock), space: 64, size: 28 },
         { ...axis, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "0" : rate(tick))), size: 84 },
       ],
       series: [{}, { stroke: colour("accent"), fill: colour("wash"), width: 2, points: { show: false }, spanGaps: false }],

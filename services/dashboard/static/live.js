@@ -67,6 +67,18 @@ function heard(view) {
   patience = Math.max(10, 3 * view.interval_seconds);
 }
 
+function alive() {
+  const away = document.body.dataset.state === "away";
+  connection.textContent = away ? "Showing the last figures" : "Live";
+  connection.classList.toggle("live", !away);
+  tick();
+}
+
+function lost(text) {
+  connection.textContent = text;
+  connection.classList.remove("live");
+}
+
 function ago(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   if (whole >= 172800) return `${Math.floor(whole / 86400)} d ago`;
@@ -84,7 +96,7 @@ function tick() {
   const silence = (Date.now() - lastEvent) / 1000;
   const stale = lastEvent > 0 && silence > patience;
   document.body.classList.toggle("stale", stale);
-  if (stale) connection.textContent = `Stale: nothing heard from the dashboard for ${ago(silence).replace(" ago", "")}`;
+  if (stale) lost(`Stale: the dashboard was last heard ${ago(silence)}`);
 }
 
 function listen() {
@@ -93,18 +105,16 @@ function listen() {
     const view = JSON.parse(event.data);
     heard(view);
     replace(view);
-    connection.textContent = "Live";
-    tick();
+    alive();
   });
   events.addEventListener("patch", (event) => {
     const view = JSON.parse(event.data);
     heard(view);
     patch(view);
-    connection.textContent = "Live";
-    tick();
+    alive();
   });
   events.addEventListener("error", () => {
-    connection.textContent = "Connection lost, trying again";
+    lost("Connection lost, trying again");
     // A browser gives up after an HTTP error; this page does not.
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
   });

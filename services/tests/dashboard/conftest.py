@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from clickhouse_connect.driver import create_async_client
+
+from services.dashboard.options import DashboardOptions, StratumEndpoint
+from services.dashboard.server import serve
+from services.tests.conftest import unused_port
+from services.tests.serving import running
+from services.warehouse.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from services.warehouse.address import ClickHouseAddress
+
+STRATUM = (StratumEndpoint("normal", "127.0.0.1", 3331), StratumEndpoint("high_diff", "127.0.0.1", 3332))
+_COLUMNS = (
+    "ts", "segment", "seq", "pool_label", "pool", "miner", "worker", "verdict", "reason",
+    "pool_difficulty", "pool_requested_difficulty", "actual_difficulty",
+)  # fmt: skip
+
+
+@pytest.fixture
+async def store(database: ClickHouseAddress) -> ClickHouseAddress:
+    """A migrated, empty database."""
+    await migrate(database)
+    return database
+
+
+async def keep(
+    address: ClickHouseAddress,
+    worker: str,
+    *,
+    age_seconds: float = 2,
+    count: int = 1,
+    reason: str = "",
+    pool: str = "normal",
+    difficulty: float = 1024.0,
+    miner: str = "10.0.0.1:5000",
+) -> None:
+    """Put `count` shares of `worker` into the table, all of one age; refused if there is a `reason`."""
+    client = await create_async_client(
+        host=address.host,
+        port=address.port,
+        username=address.user,
+        password=address.password,
+        database=address.database,
+    )
+    verdict = "rejected" if reason else "accepted"
+    ts_ms = int((time.time() - age_seconds) * 1000)
+    segment = "00000000-0000-0000-0000-000000000000"
+    row = (ts_ms, segment, 0, pool, f"{pool}.example:3333", miner, worker, verdict, reason, difficulty, difficulty, 5e6)
+    await client.insert("shares", [row] * count, column_names=_COLUMNS)
+    await client.close()
+
+
+@asynccontextmanager
+async def dashboard(address: ClickHouseAddress, **settings: Any) -> AsyncIterator[str]:
+    """The dashboard as the command runs it; gives its URL. A look every 0.3 s, to keep the tests short."""
+    chosen: dict[str, Any] = {"port": unused_port(), "stratum": STRATUM, "interval_seconds": 0.3} | settings
+    options = DashboardOptions(clickhouse=address, **chosen)
+    async with running(lambda: serve(options), options.port):
+        yield f"http://127.0.0.1:{options.port}"

@@ -1,0 +1,206 @@
+"""The page as the server sends it, read without JavaScript."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from services.dashboard.options import DashboardOptions
+from services.dashboard.server import serve
+from services.tests.conftest import unused_port
+from services.tests.dashboard.conftest import dashboard, keep
+
+if TYPE_CHECKING:
+    from services.warehouse.address import ClickHouseAddress
+
+EVIL = "<script>document.title='owned'</script>\"'onmouseover=alert(1) &amp; </td>"
+
+
+class Table(HTMLParser):
+    """The cells of the table of miners, and every tag and attribute of the page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[dict[str, str]] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self._cell: str | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        facts = dict(attrs)
+        self.tags.add(tag)
+        self.attributes |= facts.keys()
+        if tag == "tr" and "data-row" in facts:
+            self.rows.append({})
+        self._cell = facts.get("class") if tag == "td" else None
+
+    def handle_data(self, data: str) -> None:
+        if self._cell is not None:
+            self.rows[-1][self._cell] = self.rows[-1].get(self._cell, "") + data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._cell = None
+
+
+def sentence(page: str) -> str:
+    found = re.search(r'data-cell="sentence">([^<]*)<', page)
+    assert found
+    return found[1]
+
+
+def figure(page: str, name: str) -> str:
+    found = re.search(rf'data-cell="{name}"[^>]*>([^<]*)<', page)
+    assert found
+    return found[1]
+
+
+async def page_of(address: ClickHouseAddress) -> str:
+    async with dashboard(address) as url, httpx.AsyncClient() as client:
+        answer = await client.get(url)
+        assert answer.status_code == 200
+        return answer.text
+
+
+async def test_an_empty_store_teaches_how_to_connect(store: ClickHouseAddress) -> None:
+    page = await page_of(store)
+    assert sentence(page) == "Ready, and no miner yet."
+    assert "stratum+tcp://127.0.0.1:3331" in page
+    assert "stratum+tcp://127.0.0.1:3332" in page
+    assert re.search(r"<details\s+open", page)
+    assert figure(page, "hash_rate") == "0 H/s"
+    assert figure(page, "acceptance") == "–"
+    assert Table(page).rows == []
+
+
+async def test_figures_are_what_the_shares_say(store: ClickHouseAddress) -> None:
+    await keep(store, "rig.a", count=60, difficulty=65536.0, pool="high_diff")
+    await keep(store, "rig.a", count=2, difficulty=65536.0, pool="high_diff", miner="10.0.0.2:6000")
+    await keep(store, "rig.a", count=2, reason="stale", pool="high_diff")
+    await keep(store, "rig.a", count=1, reason="pool_low_difficulty", pool="high_diff")
+    await keep(store, "rig.b", count=30, difficulty=0.5)
+    await keep(store, "rig.b", count=10, difficulty=0.5, age_seconds=1800)
+    await keep(store, "rig.c", count=7, age_seconds=4000)
+    page = await page_of(store)
+    table = Table(page)
+    assert [row["worker"] for row in table.rows] == ["rig.a", "rig.b", "rig.c"]
+    a, b, c = table.rows
+    assert a["hash_rate"] == "58.2 TH/s"  # 62 * 65536 * 2^32 / 300
+    assert a["accepted"] == "62"
+    assert a["rejected"] == "3 (stale 2, pool low difficulty 1)"
+    assert (a["difficulty"], a["best"], a["pool"]) == ("65.5 k", "5.00 M", "high_diff")
+    assert (b["hash_rate"], b["accepted"], b["rejected"], b["difficulty"]) == ("215 MH/s", "40", "0", "0.5")
+    assert re.fullmatch(r"\d s ago", b["last_share"])
+    assert (c["hash_rate"], c["last_share"], c["state"]) == ("0 H/s", "1 h ago", "▲ silent")
+    assert sentence(page) == "All is well: 2 miners on 2 pools, 58.2 TH/s."
+    assert (figure(page, "active"), figure(page, "active_under")) == ("2", "3 seen in 24 h")
+    assert (figure(page, "shares"), figure(page, "acceptance")) == ("109", "97.32 %")
+
+
+@pytest.mark.parametrize(
+    ("shares", "wanted"),
+    [
+        ([("a", 2, 1, ""), ("b", 1500, 1, "")], "1 miner fell silent in the last hour: b."),
+        ([("a", 700, 1, "")], "No miner has had a share accepted for 10 minutes."),
+        ([("a", 5, 3, "stale")], "No miner has had a share accepted for 10 minutes."),
+        ([("a", 2, 90, ""), ("a", 2, 10, "duplicate")], "10.00 % of the shares of the last 24 hours were refused."),
+        ([("a", 2, 9, ""), ("a", 2, 1, "duplicate")], "All is well: 1 miner on 1 pool, 132 GH/s."),
+    ],
+)
+async def test_the_first_line_says_what_is_wrong(
+    store: ClickHouseAddress, shares: list[tuple[str, float, int, str]], wanted: str
+) -> None:
+    for worker, age_seconds, count, reason in shares:
+        await keep(store, worker, age_seconds=age_seconds, count=count, reason=reason)
+    assert sentence(await page_of(store)) == wanted
+
+
+async def test_a_hostile_worker_name_is_only_text(store: ClickHouseAddress) -> None:
+    await keep(store, EVIL)
+    await keep(store, "x", reason=EVIL)
+    async with dashboard(store) as url, httpx.AsyncClient() as client:
+        page = (await client.get(url)).text
+        plain = Table(page)
+    assert [row["worker"] for row in plain.rows] == [EVIL, "x"]
+    assert "document.title=" not in re.sub(r"&lt;script&gt;document\.title=", "", page)
+    assert not any(name.startswith("on") for name in plain.attributes)
+
+
+async def test_nothing_is_inline_and_nothing_from_elsewhere(store: ClickHouseAddress) -> None:
+    async with dashboard(store) as url, httpx.AsyncClient(base_url=url) as client:
+        answer = await client.get("/")
+        policy = answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in policy
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        table = Table(answer.text)
+        assert "style" not in table.tags | table.attributes
+        assert not re.search(r"<script(?![^>]*\bsrc=)", answer.text)
+        files = set(re.findall(r'(?:src|href)="([^"]+)"', answer.text))
+        weight = 0
+        for file in files:
+            assert "//" not in file
+            got = await client.get(f"/{file}")
+            assert got.status_code == 200
+            assert got.headers["Content-Security-Policy"] == policy
+            weight += int(got.headers["Content-Length"]) if file.endswith(".js") else 0
+        assert weight <= 150 * 1024
+
+
+async def test_an_event_stream_starts_whole_and_is_patched(store: ClickHouseAddress) -> None:
+    await keep(store, "first")
+    async with dashboard(store) as url, httpx.AsyncClient() as client, client.stream("GET", f"{url}/events") as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        names, rows = [], []
+        async for line in stream.aiter_lines():
+            if line.startswith("event: "):
+                names.append(line[7:])
+            if line.startswith("data: "):
+                rows.append(json.loads(line[6:])["rows"])
+                if len(rows) == 1:
+                    await keep(store, "second")
+                if any("6:second@normal" in row for row in rows[1:]):
+                    break
+    assert names[0] == "view"
+    assert set(names[1:]) == {"patch"}
+    assert set(rows[0]) == {"5:first@normal"}
+
+
+async def test_the_probe_answers_whatever_the_database_does() -> None:
+    from services.warehouse.address import ClickHouseAddress
+
+    async with dashboard(ClickHouseAddress(port=unused_port())) as url, httpx.AsyncClient() as client:
+        assert (await client.get(f"{url}/healthz")).json() == {"status": "ok"}
+        began = time.monotonic()
+        page = (await client.get(url)).text
+        assert time.monotonic() - began < 2.5
+        assert sentence(page).startswith("The database is away since ")
+        assert figure(page, "hash_rate") == "–"
+
+
+async def test_a_stop_ends_open_streams(store: ClickHouseAddress) -> None:
+    async with httpx.AsyncClient() as client:
+        async with dashboard(store) as url:
+            request = client.build_request("GET", f"{url}/events")
+            stream = await client.send(request, stream=True)
+            lines = stream.aiter_lines()
+            await anext(lines)
+            began = time.monotonic()
+        assert time.monotonic() - began < 2
+        async with asyncio.timeout(2):
+            async for _ in lines:
+                pass
+
+
+async def test_a_port_in_use_is_named() -> None:
+    listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    with pytest.raises(OSError, match=rf"the dashboard cannot listen on 127.0.0.1:{port} .*: set DASHBOARD_PORT"):
+        await serve(DashboardOptions(port=port))
+    listener.close()
