@@ -50,7 +50,10 @@ def _fail(reason: str) -> NoReturn:
 def _install(lock_name: str) -> None:
     lock = ROOT / "requirements" / f"{lock_name}.txt"
     started = time.monotonic()
-    print(f"Setting up {VENV.relative_to(ROOT)} from requirements/{lock.name} (only when the lock has changed)", flush=True)
+    print(
+        f"Setting up {VENV.relative_to(ROOT)} from requirements/{lock.name} (only when the lock has changed)",
+        flush=True,
+    )
     if not _usable():
         for name in ("bin", "lib", "lib64", "include", "pyvenv.cfg", _STAMP.name):
             _remove(VENV / name)

@@ -21,7 +21,7 @@ _LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run of the stack. `services` stand in order of start: whoever needs another stands behind it."""
+    """One run of the stack. `services` are stopped from last to first: whoever needs another stands behind it."""
 
     configuration: Configuration
     bucket: storage.Bucket | None
@@ -84,28 +84,36 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
     api = probe.http(here(settings.api_host), settings.api_port, "/health")
     dashboard = probe.http(here(settings.dashboard_host), settings.dashboard_port, "/healthz")
 
-    def service(name: str, ready: probe.Probe, environment: Mapping[str, str], *more: str) -> Service:
+    def service(
+        name: str,
+        ready: probe.Probe,
+        environment: Mapping[str, str],
+        after: tuple[str, ...] = (),
+        more: tuple[str, ...] = (),
+    ) -> Service:
         # Secrets reach a child by its environment alone; a command line is open to every user of the machine.
         files = ("--config", str(configuration.file.path), "--data", str(configuration.data.path))
         return Service(
             name,
             (sys.executable, "-m", "services.command", name, *files, *more),
             ready,
+            after,
             # The lines of `up` are read by a person.
             {"LOG_FORMAT": _unless_chosen(configuration, "log_format", "text"), **environment},
         )
 
-    of_demo = [service("demo-pool", probe.tcp(_LOOPBACK, settings.demo_pool_port), {})] if with_demo else []
-    blocks = ("--blocks", str(configuration.data.demo / "found_blocks.json"))
-    miner = [service("miner", probe.always, {**store, **_demo_miner(configuration)}, *blocks)] if with_demo else []
-    return (
+    store_first = ("clickhouse",)
+    services = [
         service("clickhouse", clickhouse, {**store, **s3}),
-        *of_demo,
-        service("proxy", proxy, store),
-        service("api", api, {**store, **tokens}),
-        service("dashboard", dashboard, {**store, **page}),
-        *miner,
-    )
+        service("proxy", proxy, store, ("clickhouse", "demo-pool") if with_demo else store_first),
+        service("api", api, {**store, **tokens}, store_first),
+        service("dashboard", dashboard, {**store, **page}, store_first),
+    ]
+    if with_demo:
+        blocks = ("--blocks", str(configuration.data.demo / "found_blocks.json"))
+        services.insert(1, service("demo-pool", probe.tcp(_LOOPBACK, settings.demo_pool_port), {}))
+        services.append(service("miner", probe.always, {**store, **_demo_miner(configuration)}, ("proxy",), blocks))
+    return tuple(services)
 
 
 def _demo_miner(configuration: Configuration) -> dict[str, str]:

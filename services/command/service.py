@@ -23,11 +23,12 @@ _LINE_BYTES = 1 << 14
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A program, how to tell that it is ready, and what must be done then before the next one starts."""
+    """A program: what must be ready before it, how to tell that it is ready itself, and what must be done then."""
 
     name: str
     command: tuple[str, ...]
     ready: Probe
+    after: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     ready_within_seconds: float = 60.0
     once_ready: Callable[[], Awaitable[None]] | None = None

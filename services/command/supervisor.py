@@ -1,4 +1,4 @@
-"""Starts services in order of readiness, starts one that dies again, and stops all in reverse order."""
+"""Starts each service once those before it are ready, starts one that dies again, and stops all in reverse order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PROBE_INTERVAL_SECONDS = 0.1
 
 
 class Supervisor:
-    """Runs `services`, first to last; the order is also that of readiness. `request_stop` ends it from any callback."""
+    """Runs `services`, each `after` those it names, and stops them from last to first. `request_stop` ends it."""
 
     def __init__(self, services: Sequence[Service], console: Console) -> None:
         self._services = services
@@ -64,16 +64,18 @@ class Supervisor:
 
     async def _start_all(self) -> bool:
         """Whether every service became ready."""
+        ready = {service.name: asyncio.Event() for service in self._services}
         for service in self._services:
-            ready = asyncio.Event()
-            self._keepers.append(asyncio.create_task(self._keep(service, ready)))
-            await _first_of(ready, self._stop)
-            if self._stop.is_set():
-                return False
-        return True
+            before = [ready[name] for name in service.after]
+            self._keepers.append(asyncio.create_task(self._keep(service, before, ready[service.name])))
+        for event in ready.values():
+            await _first_of(event, self._stop)
+        return not self._stop.is_set()
 
-    async def _keep(self, service: Service, ready: asyncio.Event) -> None:
+    async def _keep(self, service: Service, before: Sequence[asyncio.Event], ready: asyncio.Event) -> None:
         """Run the service again and again until stopped; `ready` is set when it first is."""
+        for event in before:
+            await _first_of(event, self._stop)
         failures = 0
         while not self._stop.is_set():
             started = time.monotonic()
@@ -98,6 +100,9 @@ class Supervisor:
             self._console.say(f"{service.name} cannot be started: {error}")
             return 1
         self._running[service.name] = process
+        if self._stop.is_set():
+            # Stopping passed it by while it was being started; it has done nothing yet.
+            process.kill()
         observing = asyncio.create_task(self._observe(service, ready))
         try:
             return await process.wait()
@@ -140,9 +145,7 @@ class Supervisor:
             process, name = remaining.pop(), names.pop()
             allowed_seconds = deadline - time.monotonic() - _STOP_RESERVE_SECONDS * len(remaining)
             await self._stop_one(name, process, max(0.1, min(_STOP_EACH_SECONDS, allowed_seconds)))
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await asyncio.gather(*self._keepers)
 
     async def _stop_one(self, name: str, process: ServiceProcess, within_seconds: float) -> None:
         waiting = asyncio.create_task(process.wait())

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from services.command import configuration, credentials, demo, layers, options, plan, ports
 from services.command.console import Console
 from services.command.data_folder import DataFolder, FolderLock
-from services.command.status import follow
 from services.command.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -81,6 +80,9 @@ async def _run(planned: Plan, started: float) -> int:
         loop.add_signal_handler(number, stop, number)
 
     async def when_ready() -> None:
+        # Only now, so that the first service need not wait for it.
+        from services.command.status import follow
+
         console.say(_announcement(planned, time.monotonic() - started))
         await follow(options.address(planned.configuration), len(planned.pools), console.say)
 

@@ -24,14 +24,16 @@ def _plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -
 
 def test_whoever_needs_another_starts_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = _plan(tmp_path, monkeypatch)
-    assert [service.name for service in planned.services] == [
-        "clickhouse",
-        "demo-pool",
-        "proxy",
-        "api",
-        "dashboard",
-        "miner",
-    ]
+    assert {service.name: service.after for service in planned.services} == {
+        "clickhouse": (),
+        "demo-pool": (),
+        "proxy": ("clickhouse", "demo-pool"),
+        "api": ("clickhouse",),
+        "dashboard": ("clickhouse",),
+        "miner": ("proxy",),
+    }
+    names = [service.name for service in planned.services]
+    assert all(names.index(name) < names.index(service.name) for service in planned.services for name in service.after)
     assert [pool.name for pool in planned.pools] == ["normal", "high_diff"]
     assert {(pool.host, pool.port) for pool in planned.pools} == {("127.0.0.1", 13333)}
 

@@ -76,7 +76,10 @@ def _gone(pid: int) -> bool:
 
 async def test_starts_in_order_and_stops_in_reverse(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    services = [server(name, port, journal) for name, port in zip("abc", free_ports(3), strict=True)]
+    after: dict[str, tuple[str, ...]] = {"a": (), "b": ("a",), "c": ("a", "b")}
+    services = [
+        replace(server(name, port, journal), after=after[name]) for name, port in zip("abc", free_ports(3), strict=True)
+    ]
     async with running(services) as (run, task):
         await asyncio.wait_for(run.ready.wait(), 10)
         pids = [run.pid(name) for name in "abc"]
@@ -85,6 +88,16 @@ async def test_starts_in_order_and_stops_in_reverse(tmp_path: Path) -> None:
     assert journal.read_text().split("\n") == [*(f"start {n}" for n in "abc"), *(f"stop {n}" for n in "cba"), ""]
     assert "a  | a listens" in run.written
     assert all(map(_gone, pids))
+
+
+async def test_stopping_while_starting_leaves_nothing(tmp_path: Path) -> None:
+    for pause_seconds in (0, 0.005, 0.02, 0.1):
+        async with running([program(name, STUBBORN, never) for name in "abc"]) as (run, task):
+            await asyncio.sleep(pause_seconds)
+            run.supervisor.request_stop()
+            run.supervisor.request_stop()
+            assert await asyncio.wait_for(task, 10) == 0
+        assert all(_gone(process.pid) for process in run.supervisor._running.values())
 
 
 async def test_what_follows_readiness_is_done_before_the_next_starts(tmp_path: Path) -> None:
@@ -96,7 +109,10 @@ async def test_what_follows_readiness_is_done_before_the_next_starts(tmp_path: P
         with journal.open("a") as file:
             file.write("migrated\n")
 
-    services = [replace(server("a", one, journal), once_ready=migrate), server("b", two, journal)]
+    services = [
+        replace(server("a", one, journal), once_ready=migrate),
+        replace(server("b", two, journal), after=("a",)),
+    ]
     async with running(services) as (run, _):
         await asyncio.wait_for(run.ready.wait(), 10)
         os.kill(run.pid("a"), signal.SIGKILL)
@@ -125,7 +141,8 @@ async def _killed_and_started_again(run: Run, after_seconds: str) -> None:
 
 async def test_a_mistake_before_readiness_stops_everything(tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    refusing = program("b", "import sys; print('no such wallet', file=sys.stderr); sys.exit(2)", never)
+    code = "import sys; print('no such wallet', file=sys.stderr); sys.exit(2)"
+    refusing = replace(program("b", code, never), after=("a",))
     async with running([server("a", port, tmp_path / "journal"), refusing]) as (run, task):
         assert await asyncio.wait_for(task, 10) == 2
     assert "b  | no such wallet" in run.written
