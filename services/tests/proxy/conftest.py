@@ -38,7 +38,7 @@ def proxy_options(
         clickhouse=clickhouse or ClickHouseAddress(port=unused_port()),
         host="127.0.0.1",
         metrics_port=0,
-        drain_seconds=more.pop("drain_seconds", 0.3 if clickhouse is None else 5.0),
+        drain_seconds=more.pop("drain_seconds", 0.1 if clickhouse is None else 5.0),
         **more,
     )
 

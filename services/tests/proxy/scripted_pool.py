@@ -43,8 +43,10 @@ class Script:
     difficulty: float | None = EASIEST
     job: Job | None = field(default_factory=make_job)
     submit: Callable[[list[Any]], dict[str, Any] | None] = lambda _: {"result": True, "error": None}
-    silent: bool = False
-    """Answers nothing at all."""
+    ignored: frozenset[str] = frozenset()
+    """Methods that get no answer."""
+    refuses_agent: bool = False
+    """Takes a subscribe without parameters only."""
 
 
 class PoolConnection:
@@ -91,7 +93,10 @@ class PoolConnection:
         self.requests.append(request)
         self._changed.set()
         script, answer = self.script, {"id": request["id"], "error": None}
-        if script.silent:
+        if request["method"] in script.ignored:
+            return
+        if script.refuses_agent and request["method"] == "mining.subscribe" and request["params"]:
+            self.send({**answer, "error": [20, "no parameters, please", None], "result": None})
             return
         match request["method"]:
             case "mining.configure":
@@ -151,5 +156,6 @@ class ScriptedPool:
         self._opened.set()
         with suppress(OSError, asyncio.CancelledError):
             while line := await reader.readline():
-                connection.take(json.loads(line))
+                if "method" in (request := json.loads(line)):
+                    connection.take(request)
         writer.close()
