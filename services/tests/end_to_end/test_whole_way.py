@@ -89,22 +89,17 @@ def _agree(stack: Stack) -> bool:
 
 def _every_row_proves_itself(stack: Stack) -> None:
     rows = stack.rows(
-        "SELECT header, block_hash, actual_difficulty, pool_difficulty, extranonce1, extranonce2,"
-        " coinbase1, coinbase2, merkle_branch FROM shares"
+        "SELECT hex(header), block_hash, actual_difficulty, pool_difficulty,"
+        " hex(concat(coinbase1, extranonce1, extranonce2, coinbase2)), arrayMap(hash -> hex(hash), merkle_branch)"
+        " FROM shares"
         " INNER JOIN (SELECT DISTINCT job, coinbase1, coinbase2, merkle_branch FROM jobs) AS jobs USING (job)"
         " WHERE verdict = 'accepted'"
-        " SETTINGS output_format_native_write_json_as_string = 1"
     )
     assert len(rows) == len(stack.accepted_hashes())
-    for header, stored_hash, difficulty, credited, extranonce1, extranonce2, coinbase1, coinbase2, branch in rows:
-        block_hash = sha256d(_raw(header))
+    for header, stored_hash, difficulty, credited, coinbase, branch in rows:
+        block_hash = sha256d(bytes.fromhex(header))
         assert display(block_hash) == stored_hash
         assert difficulty == pytest.approx(actual_difficulty(block_hash), rel=1e-12)
         assert int.from_bytes(block_hash, "little") <= target_of(credited)
-        coinbase = _raw(coinbase1) + _raw(extranonce1) + _raw(extranonce2) + _raw(coinbase2)
-        assert merkle_root(coinbase, tuple(map(_raw, branch))) == _raw(header)[36:68]
-
-
-def _raw(value: bytes | str) -> bytes:
-    assert isinstance(value, bytes), "binary columns are read as bytes"
-    return value
+        root = merkle_root(bytes.fromhex(coinbase), tuple(map(bytes.fromhex, branch)))
+        assert root == bytes.fromhex(header)[36:68]
