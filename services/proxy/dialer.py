@@ -23,7 +23,7 @@ FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 30.0
 _LONGEST_PAUSE_ASKED_SECONDS: Final = 60.0
 _QUIET_FAILURES: Final = 3
-_KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
 class Dialer:
@@ -117,5 +117,6 @@ def keep_alive(connection: socket.socket) -> None:
     """Finds peers that vanished without a word, within two minutes; small writes are not held back."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for option, value in _KEEPALIVE:
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    for name, value in _KEEPALIVE:
+        if (option := getattr(socket, name, None)) is not None:  # not every system has them all
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -6,6 +6,7 @@ what is to be sent gathers in ``session``, and ``wake`` asks for it to be fetche
 
 from __future__ import annotations
 
+import math
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
@@ -83,8 +84,9 @@ class Miner:
         self._asked_mask: int | None = None
         self._pool_mask: int | None = None
         self._mask_due = self._takes_extranonce = self._spoke_stratum = self._asked_subscribe = False
+        self._told_of_workers = False
         self._junk_lines = 0
-        self._connected_at = self._heard_at = self._notified_at = clock()
+        self._handshake_began = self._heard_at = self._notified_at = clock()
         self._difficulty_due: float | None = None
         self._leave_at: float | None = None
 
@@ -111,7 +113,7 @@ class Miner:
     def tick(self) -> None:
         """Does what is due."""
         now, limits = self._clock(), self.pool.limits
-        if not self._asked_subscribe and now >= self._connected_at + limits.handshake_seconds:
+        if now >= self._handshake_due:
             self.session.farewell("no mining.subscribe came")
             self._close("handshake timeout")
         elif now >= self._heard_at + limits.idle_seconds:
@@ -125,14 +127,19 @@ class Miner:
     @property
     def next_due(self) -> float:
         """When ``tick`` should be called next, on the clock."""
-        due = self._heard_at + self.pool.limits.idle_seconds
-        if not self._asked_subscribe:
-            due = min(due, self._connected_at + self.pool.limits.handshake_seconds)
+        due = min(self._heard_at + self.pool.limits.idle_seconds, self._handshake_due)
         if self._leave_at is not None:
             return min(due, self._leave_at)
         if self._current is not None:
             due = min(due, self._job_due, self._difficulty_due or self._job_due)
         return due
+
+    @property
+    def _handshake_due(self) -> float:
+        """When the miner must have subscribed; while it waits for our answer the time is ours."""
+        if self._asked_subscribe or self._waiting:
+            return math.inf
+        return self._handshake_began + self.pool.limits.handshake_seconds
 
     @property
     def _job_due(self) -> float:
@@ -152,6 +159,7 @@ class Miner:
         waiting, self._waiting = self._waiting, []
         for answer in waiting:
             answer(upstream)
+            self._handshake_began = self._clock()
         self._follow_mask(upstream)
         self._start_work(upstream)
         self.wake()
@@ -238,13 +246,15 @@ class Miner:
         if worker not in self.workers and len(self.workers) >= self.pool.limits.workers:
             error = StratumError(UNAUTHORIZED, f"at most {self.pool.limits.workers} workers on one connection")
             self.session.refuse(asked.reply, error)
-            log.warning("too_many_workers", **self._facts())
+            if not self._told_of_workers:
+                self._told_of_workers = True
+                log.warning("too_many_workers", **self._facts())
             return
         options = parse_password(asked.authorize.password)
-        if options.ignored:
-            log.warning("password_fields_ignored", worker=worker, fields=options.ignored, **self._facts())
         if worker not in self.workers:
             log.info("authorize", worker=worker, user_agent=self.user_agent, **self._facts())
+            if options.ignored:
+                log.warning("password_fields_ignored", worker=worker, fields=options.ignored, **self._facts())
         self.workers[worker] = None
         if upstream is not None and self.pool.per_worker_users:
             upstream.authorize(self.pool.user_for(worker))

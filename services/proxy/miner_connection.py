@@ -29,6 +29,7 @@ class MinerConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._flush_due = self._reading_paused = self._half_closed = self._draining = False
+        self._told_of_unanswered = False
         self._why = ""
         self.miner: Miner
 
@@ -104,7 +105,9 @@ class MinerConnection(asyncio.Protocol):
         self._flush()
         if self.unanswered >= self._pool.limits.unanswered_requests and not self._reading_paused and not self._why:
             assert self._transport is not None
-            log.warning("too_many_unanswered", miner=self.miner.address, unanswered=self.unanswered)
+            if not self._told_of_unanswered:
+                self._told_of_unanswered = True
+                log.warning("too_many_unanswered", miner=self.miner.address, unanswered=self.unanswered)
             self._reading_paused = True
             self._transport.pause_reading()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.proxy.options import Limits
+from services.tests.conftest import unused_port
 from services.tests.proxy.conftest import miner_port
 from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
@@ -38,6 +39,16 @@ async def test_a_connection_that_never_subscribes(started: Started, pool: Script
             await miner.start()
             await asyncio.sleep(0.4)
             assert (await miner.ask("mining.ping", []))["result"] == "pong"
+
+
+async def test_while_the_pool_is_away_the_handshake_takes_as_long_as_it_takes(started: Started) -> None:
+    port = unused_port()
+    async with started(port, limits=Limits(handshake_seconds=0.3)) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+        configure = miner.send("mining.configure", [["version-rolling"], {}])
+        await asyncio.sleep(0.6)
+        async with ScriptedPool(port=port):
+            assert (await miner.answer(configure))["result"]["version-rolling"] is True
+            assert (await miner.submit(await miner.start()))["result"] is True
 
 
 async def test_an_idle_connection(started: Started, pool: ScriptedPool) -> None:
