@@ -73,7 +73,7 @@ _SHARE = Struct("<q16sQbddd16s80s")
 _JOB = Struct("<16s32sIIIqq")
 _FOUND_BLOCK = Struct("<qQQ80s")
 _ACCEPTED, _REJECTED = 1, 2
-_CACHED_STRINGS = 100_000
+_CACHED_STRINGS = 50_000
 
 
 def uuid_bytes(value: UUID) -> bytes:
@@ -104,12 +104,12 @@ class RowEncoder:
     def __init__(self, segment: UUID) -> None:
         self._segment = uuid_bytes(segment)
         self._strings: dict[str, bytes] = {}
+        self._contexts: dict[tuple[str, ...], bytes] = {}
 
     def share(self, share: Share, seq: int) -> bytes:
         """One row of `shares`. Raises ValueError if a fixed-width field has another width."""
         if len(share.header) != 80 or len(share.job) != 16:
             raise ValueError(f"share with a header of {len(share.header)} and a job of {len(share.job)} bytes")
-        text = self._string
         return b"".join(
             (
                 _SHARE.pack(
@@ -123,13 +123,8 @@ class RowEncoder:
                     share.job,
                     share.header,
                 ),
-                text(share.proxy),
-                text(share.pool_label),
-                text(share.pool),
-                text(share.miner),
-                text(share.worker),
-                text(share.reason),
-                text(share.job_id),
+                self._context(share.proxy, share.pool_label, share.pool, share.miner, share.worker, share.reason),
+                self._string(share.job_id),
                 encode_bytes(share.extranonce1),
                 encode_bytes(share.extranonce2),
             )
@@ -166,6 +161,14 @@ class RowEncoder:
                 self._string(block.pool),
             )
         )
+
+    def _context(self, *values: str) -> bytes:
+        encoded = self._contexts.get(values)
+        if encoded is None:
+            if len(self._contexts) >= _CACHED_STRINGS:
+                self._contexts.clear()
+            encoded = self._contexts[values] = b"".join([self._string(value) for value in values])
+        return encoded
 
     def _string(self, value: str) -> bytes:
         encoded = self._strings.get(value)

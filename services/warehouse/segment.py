@@ -123,7 +123,12 @@ class Segment:
         self._reading = threading.Lock()
         self._commits = 0
         self.backlog = Backlog()
-        self._measure()
+        try:
+            self._measure()
+        except BaseException:
+            self._reader.close()
+            self._connection.close()
+            raise
 
     @classmethod
     def create(cls, folder: Path) -> Segment:
@@ -244,7 +249,9 @@ class Segment:
             (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
             (free_pages,) = connection.execute("PRAGMA freelist_count").fetchone()
             if free_pages * page_bytes > _VACUUM_AFTER_BYTES:
-                connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+                # executescript steps to the end; execute would free a single page.
+                connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     @property
     def is_closed(self) -> bool:
@@ -356,9 +363,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         # Takes effect on a new file only, before its first table.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA page_size = 16384")
+        connection.execute("PRAGMA page_size = 4096")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {_VACUUM_AFTER_BYTES}")
     except BaseException:
         connection.close()
         raise

@@ -88,11 +88,15 @@ class Shipper:
         try:
             async with asyncio.timeout(deadline_seconds):
                 while not emptied:
+                    failures = self.failures
+                    own_left = 0
                     try:
                         own_left = await self._own_round()
-                        emptied = not await self._leftover_rounds() and not own_left
-                    except _TRANSIENT as error:
+                    except Exception as error:
                         self._failed(error)
+                    await self._leftover_rounds()
+                    emptied = not own_left and not self._claimed and self.failures == failures
+                    if self.failures != failures:
                         await asyncio.sleep(_FIRST_PAUSE_SECONDS)
         except TimeoutError:
             pass
@@ -111,7 +115,7 @@ class Shipper:
                 left = await self._own_round()
                 pause = _FIRST_PAUSE_SECONDS
                 rest = 0.0 if left >= BACKLOG_ROWS else ROUND_SECONDS - (time.monotonic() - started)
-            except _TRANSIENT as error:
+            except Exception as error:
                 self._failed(error)
                 rest = pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
@@ -119,11 +123,9 @@ class Shipper:
 
     async def _ship_leftovers(self) -> None:
         while True:
-            more = False
-            try:
-                more = await self._leftover_rounds() and not self.last_error
-            except _TRANSIENT as error:
-                self._failed(error)
+            failures = self.failures
+            await self._leftover_rounds()
+            more = self._claimed and self.failures == failures
             await asyncio.sleep(0 if more else _LEFTOVERS_EVERY_SECONDS)
 
     async def _own_round(self) -> int:
@@ -138,24 +140,27 @@ class Shipper:
                 return 0  # it is a left-over now
         return segment.backlog.rows
 
-    async def _leftover_rounds(self) -> bool:
-        """One round for each left-over; True if something is left. One that fails does not hold up the next."""
+    async def _leftover_rounds(self) -> None:
+        """One round for each left-over; `_claimed` holds what is not empty then. One that fails holds up no other."""
         async with self._leftovers:
             for path in await asyncio.to_thread(segment_paths, self._folder):
                 if self._spool is not None and path == self._spool.held.path and not self._spool.held.is_closed:
                     continue
-                segment = self._claimed.get(path) or await self._claim(path)
-                if segment is None:
-                    continue
                 try:
-                    await self._round(segment)
-                except _TRANSIENT as error:
+                    await self._leftover_round(path)
+                except Exception as error:
                     self._failed(error)
-                if segment.backlog.rows == 0:
-                    del self._claimed[path]
-                    await asyncio.to_thread(segment.release)
             self.leftover_segments = len(self._claimed)
-            return bool(self._claimed)
+
+    async def _leftover_round(self, path: Path) -> None:
+        segment = self._claimed.get(path) or await self._claim(path)
+        if segment is None:
+            return
+        if segment.backlog.rows:
+            await self._round(segment)
+        if segment.backlog.rows == 0:
+            del self._claimed[path]
+            await asyncio.to_thread(segment.release)
 
     async def _claim(self, path: Path) -> Segment | None:
         try:
@@ -206,11 +211,14 @@ class Shipper:
             await apply_migrations(self._address)
             self._schema_ready = True
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: Exception) -> None:
         self.failures += 1
         self._schema_ready = False
         text = f"{type(error).__name__}: {error}"
-        if text != self.last_error:
+        if not isinstance(error, _TRANSIENT):
+            # Not foreseen; even so, what is spooled must be tried again.
+            log.error("shipping_failed", error=text, exc_info=error)
+        elif text != self.last_error:
             log.warning("shipping_failed", error=text)
         self.last_error = text
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.warehouse.records import FoundBlock, JobRecord, Share
+
+if TYPE_CHECKING:
+    import random
 
 MAX_TARGET = 0xFFFF << 208
 

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from services.tests.warehouse.rows import display_hash, make_found_block, make_job, make_share
+from services.tests.warehouse.shipping import ROOM, counts, shipping, stored_hashes, until
+from services.warehouse import delivery
+from services.warehouse.address import ClickHouseAddress
+from services.warehouse.delivery import Outcome, deliver
+from services.warehouse.rowbinary import Stream
+from services.warehouse.segment import Segment, segment_paths
+from services.warehouse.setaside import FOLDER
+from services.warehouse.shipper import Shipper
+from services.warehouse.spool import Spool
+
+if TYPE_CHECKING:
+    import random
+    from pathlib import Path
+
+    from clickhouse_connect.driver.asyncclient import AsyncClient
+
+    from services.warehouse.segment import Batch
+
+DAY_MS = 86_400_000
+
+
+async def spooled(folder: Path, generator: random.Random, count: int, **changes: Any) -> Segment:
+    """A segment of a process that is gone, with that many shares in it."""
+    spool = Spool.open(folder, max_bytes=ROOM)
+    for _ in range(count):
+        spool.append_share(make_share(generator, **changes), lambda durable: None)
+    path = spool.held.path
+    await spool.close()
+    segment = await asyncio.to_thread(Segment.claim, path)
+    assert segment is not None
+    return segment
+
+
+def begun(segment: Segment, stream: Stream = Stream.SHARES) -> tuple[Batch, bytes]:
+    batch = segment.next_batch(stream, segment.last_commit)
+    assert batch is not None
+    return batch, segment.body(batch)
+
+
+async def test_ships_all_kinds_of_rows_and_forgets_them(
+    store: ClickHouseAddress, client: AsyncClient, folder: Path, generator: random.Random
+) -> None:
+    spool = Spool.open(folder, max_bytes=ROOM)
+    shipper = Shipper(folder, spool, store)
+    shares = [make_share(generator) for _ in range(500)]
+    async with shipping(shipper):
+        spool.append_job(make_job(generator))
+        spool.append_found_block(make_found_block(generator))
+        for share in shares:
+            spool.append_share(share, lambda durable: None)
+        await until(lambda: shipper.shipped_rows == 502)
+        await until(lambda: spool.depth_rows == 0)
+    await spool.close()
+    assert sorted(await stored_hashes(store)) == sorted(display_hash(share.header) for share in shares)
+    assert await counts(client) == (500, 500, 500, 500)
+    result = await client.query("SELECT (SELECT count() FROM jobs), (SELECT count() FROM found_blocks)")
+    assert tuple(result.result_rows[0]) == (1, 1)
+    assert shipper.last_error == ""
+    assert segment_paths(folder) == []
+
+
+async def test_creates_the_schema_where_it_is_missing(
+    database: ClickHouseAddress, folder: Path, generator: random.Random
+) -> None:
+    (await spooled(folder, generator, 5)).release()
+    assert await Shipper(folder, None, database).drain(10)
+    assert len(await stored_hashes(database)) == 5
+
+
+@pytest.mark.parametrize("close_first", [True, False])
+async def test_drain_empties_the_spool_before_or_after_it_is_closed(
+    store: ClickHouseAddress, folder: Path, generator: random.Random, close_first: bool
+) -> None:
+    spool = Spool.open(folder, max_bytes=ROOM)
+    shipper = Shipper(folder, spool, store)
+    async with shipping(shipper):
+        for _ in range(50):
+            spool.append_share(make_share(generator), lambda durable: None)
+        if close_first:
+            await spool.close()
+        else:
+            await until(lambda: spool.depth_rows == 50 or shipper.shipped_rows)
+        assert await shipper.drain(10)
+    await spool.close()
+    assert len(await stored_hashes(store)) == 50
+    assert segment_paths(folder) == []
+
+
+async def test_drain_gives_up_at_its_deadline(folder: Path, free_port: int, generator: random.Random) -> None:
+    spool = Spool.open(folder, max_bytes=ROOM)
+    spool.append_share(make_share(generator), lambda durable: None)
+    await until(lambda: spool.depth_rows == 1)
+    started = time.monotonic()
+    assert not await Shipper(folder, spool, ClickHouseAddress(port=free_port)).drain(0.5)
+    assert time.monotonic() - started < 1.5
+    await spool.close()
+    assert len(segment_paths(folder)) == 1
+
+
+async def test_a_repeated_batch_counts_once_everywhere(
+    client: AsyncClient, folder: Path, generator: random.Random
+) -> None:
+    segment = await spooled(folder, generator, 300)
+    batch, body = begun(segment)
+    for _ in range(3):
+        assert await deliver(client, batch, body) is Outcome.DELIVERED
+    await asyncio.gather(*(deliver(client, batch, body) for _ in range(4)))
+    assert await counts(client) == (300, 300, 300, 300)
+    segment.release()
+
+
+async def test_a_batch_over_midnight_is_repeated_whole(
+    client: AsyncClient, folder: Path, generator: random.Random
+) -> None:
+    spool = Spool.open(folder, max_bytes=ROOM)
+    midnight = 1_789_000_000_000 // DAY_MS * DAY_MS
+    for offset in (-5, -1, 0, 3, -2, 60_000):
+        spool.append_share(make_share(generator, ts_ms=midnight + offset), lambda durable: None)
+    await until(lambda: spool.depth_rows == 6)
+    batch, body = begun(spool.held)
+    await deliver(client, batch, body)
+    await deliver(client, batch, body)
+    assert await counts(client) == (6, 6, 6, 6)
+    await spool.close()
+
+
+async def test_rollups_get_what_a_crash_kept_from_them(
+    client: AsyncClient, folder: Path, generator: random.Random
+) -> None:
+    segment = await spooled(folder, generator, 100)
+    batch, body = begun(segment)
+    await deliver(client, batch, body)
+    # As if ClickHouse had died between the raw table's part and the roll-up's.
+    await client.command("TRUNCATE TABLE shares_10m")
+    assert await counts(client) == (100, 100, 0, 100)
+    await deliver(client, batch, body)
+    assert await counts(client) == (100, 100, 100, 100)
+    segment.release()
+
+
+async def test_an_old_batch_is_looked_up_before_it_is_repeated(
+    client: AsyncClient, folder: Path, generator: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = await spooled(folder, generator, 100)
+    batch, body = begun(segment)
+    await deliver(client, batch, body)
+    # Its token has left the window.
+    await client.command("ALTER TABLE shares MODIFY SETTING non_replicated_deduplication_window = 0")
+    monkeypatch.setattr(delivery, "TOKEN_SAFE_SECONDS", -1.0)
+    assert await deliver(client, batch, body) is Outcome.ALREADY_THERE
+    assert await counts(client) == (100, 100, 100, 100)
+    segment.release()
+
+
+async def test_of_an_old_batch_over_midnight_only_what_is_missing_is_sent(
+    client: AsyncClient, folder: Path, generator: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    midnight = 1_789_000_000_000 // DAY_MS * DAY_MS
+    spool = Spool.open(folder, max_bytes=ROOM)
+    for offset in (-2, -1, 0, 1, 2):
+        spool.append_share(make_share(generator, ts_ms=midnight + offset), lambda durable: None)
+    await until(lambda: spool.depth_rows == 5)
+    batch, body = begun(spool.held)
+    await deliver(client, batch, body)
+    await client.command(f"ALTER TABLE shares DROP PARTITION {time.strftime('%Y%m%d', time.gmtime(midnight / 1000))}")
+    assert (await counts(client))[0] == 2
+    monkeypatch.setattr(delivery, "TOKEN_SAFE_SECONDS", -1.0)
+    assert await deliver(client, batch, body) is Outcome.DELIVERED
+    assert await deliver(client, batch, body) is Outcome.ALREADY_THERE
+    assert (await counts(client))[:2] == (5, 5)
+    await spool.close()
+
+
+async def test_a_poison_batch_is_set_aside_and_blocks_nobody(
+    store: ClickHouseAddress, client: AsyncClient, folder: Path, generator: random.Random
+) -> None:
+    spoilt = await spooled(folder, generator, 10)
+    spoilt.release()
+    with closing(sqlite3.connect(spoilt.path)) as connection, connection:
+        connection.execute("UPDATE shares SET body = substr(body, 1, length(body) - 3) WHERE id = 1")
+    await asyncio.sleep(0.01)
+    (await spooled(folder, generator, 7)).release()
+    shipper = Shipper(folder, None, store)
+    assert await shipper.drain(10)
+    assert (shipper.set_aside_batches, shipper.set_aside_rows, shipper.shipped_rows) == (1, 10, 7)
+    assert await counts(client) == (7, 7, 7, 7)
+    assert segment_paths(folder) == []
+    facts = json.loads(next((folder / FOLDER).glob("*.json")).read_text())
+    assert facts["rows"] == 10
+    assert "Code:" in facts["error"]
+    assert next((folder / FOLDER).glob("*.rowbinary")).stat().st_size > 2000
+
+
+async def test_jobs_come_before_the_shares_that_need_them(
+    store: ClickHouseAddress, client: AsyncClient, folder: Path, generator: random.Random
+) -> None:
+    spool = Spool.open(folder, max_bytes=ROOM)
+    shipper = Shipper(folder, spool, store)
+    without_job = 0
+    async with shipping(shipper):
+        for _ in range(30):
+            job = make_job(generator)
+            spool.append_job(job)
+            spool.append_share(make_share(generator, job=job.job), lambda durable: None)
+            result = await client.query("SELECT countIf(job NOT IN (SELECT job FROM jobs)) FROM shares")
+            without_job += result.result_rows[0][0]
+            await asyncio.sleep(0.05)
+        await shipper.drain(10)
+    assert without_job == 0
+    assert (await counts(client))[0] == 30
+    await spool.close()
+
+
+async def test_an_unreadable_segment_is_left_and_holds_up_no_other(
+    store: ClickHouseAddress, folder: Path, generator: random.Random
+) -> None:
+    (await spooled(folder, generator, 3)).release()
+    broken = folder / "00000000-0000-4000-8000-000000000001.sqlite"
+    broken.write_bytes(b"not a database " * 1000)
+    assert await Shipper(folder, None, store).drain(10)
+    assert segment_paths(folder) == [broken]
+    assert len(await stored_hashes(store)) == 3
+
+
+async def test_the_segment_of_a_living_process_is_left_alone(
+    store: ClickHouseAddress, folder: Path, generator: random.Random
+) -> None:
+    living = Spool.open(folder, max_bytes=ROOM)
+    living.append_share(make_share(generator), lambda durable: None)
+    await until(lambda: living.depth_rows == 1)
+    assert await Shipper(folder, None, store).drain(10)
+    assert living.depth_rows == 1
+    assert await stored_hashes(store) == []
+    await living.close()

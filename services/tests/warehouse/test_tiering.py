@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from services.tests.conftest import PASSWORD, ClickHouseProcess
+from services.tests.warehouse.rows import make_share
+from services.tests.warehouse.test_rowbinary import insert
+from services.warehouse.client import Connection
+from services.warehouse.embedded.options import EmbeddedOptions
+from services.warehouse.migrate import migrate
+from services.warehouse.rowbinary import RowEncoder, Stream
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from clickhouse_connect.driver.asyncclient import AsyncClient
+
+TWO_VOLUMES = """
+<clickhouse><storage_configuration>
+    <disks><cold><type>local</type><path>{}/</path></cold></disks>
+    <policies><tiered><volumes>
+        <hot><disk>default</disk></hot>
+        <cold><disk>cold</disk><perform_ttl_move_on_insert>false</perform_ttl_move_on_insert></cold>
+    </volumes></tiered></policies>
+</storage_configuration></clickhouse>
+"""
+
+
+@pytest.fixture
+def two_volumes(tmp_path: Path, free_port: int) -> ClickHouseProcess:
+    """A server whose policy `tiered` has a volume `cold`: a second local folder."""
+    (tmp_path / "cold").mkdir()
+    storage = tmp_path / "storage.xml"
+    storage.write_text(TWO_VOLUMES.format(tmp_path / "cold"))
+    return ClickHouseProcess(
+        EmbeddedOptions(data=tmp_path / "data", port=free_port, password=PASSWORD, storage=storage)
+    )
+
+
+@pytest.fixture
+async def tiered(two_volumes: ClickHouseProcess) -> AsyncIterator[AsyncClient]:
+    await asyncio.to_thread(two_volumes.start)
+    await migrate(two_volumes.address)
+    connection = Connection(two_volumes.address)
+    yield await connection.client()
+    await connection.close()
+    two_volumes.kill()
+
+
+async def definition(client: AsyncClient) -> str:
+    result = await client.query(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'shares'"
+    )
+    return str(result.result_rows[0][0])
+
+
+@pytest.mark.timeout(60)
+async def test_shares_older_than_the_limit_move_and_stay_readable(
+    tiered: AsyncClient, two_volumes: ClickHouseProcess, generator: random.Random
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    old = [make_share(generator, ts_ms=now_ms - 5 * 86_400_000) for _ in range(10)]
+    new = [make_share(generator, ts_ms=now_ms) for _ in range(10)]
+    encoder = RowEncoder(uuid4())
+    await insert(tiered, Stream.SHARES, b"".join(encoder.share(share, seq) for seq, share in enumerate(old + new)))
+    for _ in range(200):
+        result = await tiered.query(
+            "SELECT disk_name, sum(rows) FROM system.parts WHERE table = 'shares' AND active GROUP BY disk_name"
+        )
+        if {tuple(row) for row in result.result_rows} == {("default", 10), ("cold", 10)}:
+            break
+        await asyncio.sleep(0.1)
+    else:
+        pytest.fail(f"not moved: {result.result_rows}")
+    stored = await tiered.query("SELECT header FROM shares ORDER BY seq")
+    assert [row[0] for row in stored.result_rows] == [share.header for share in old + new]
+
+
+@pytest.mark.timeout(60)
+async def test_the_limit_follows_the_setting(tiered: AsyncClient, two_volumes: ClickHouseProcess) -> None:
+    assert "toIntervalDay(2) TO VOLUME 'cold'" in await definition(tiered)
+    await migrate(two_volumes.address, hot_days=7)
+    assert "toIntervalDay(7) TO VOLUME 'cold'" in await definition(tiered)
+    changed = await tiered.query("SELECT metadata_modification_time FROM system.tables WHERE name = 'shares'")
+    await asyncio.sleep(1)
+    await migrate(two_volumes.address, hot_days=7)
+    unchanged = await tiered.query("SELECT metadata_modification_time FROM system.tables WHERE name = 'shares'")
+    assert changed.result_rows == unchanged.result_rows
+
+
+async def test_without_a_cold_volume_shares_stay(client: AsyncClient) -> None:
+    assert "TTL" not in await definition(client)
