@@ -39,7 +39,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await queries.open()
+        # The first query connects: a database that hangs must not hold up the start.
         yield
         await queries.close()
 

@@ -28,6 +28,7 @@ _HEAD = f"""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{_TITLE}</title>
 <link rel="icon" href="data:,">
+<link rel="stylesheet" href="static/reference.css">
 """
 
 _SWAGGER = f"""{_HEAD}<link rel="stylesheet" href="static/swagger-ui.css">

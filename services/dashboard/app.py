@@ -42,7 +42,7 @@ def create_app(options: DashboardOptions) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await queries.open()
+        # The first query connects: a database that hangs must not hold up the start.
         yield
         await queries.close()
 

@@ -27,11 +27,13 @@ _UNKNOWN = Cell("–", "Not known: the database has not been reached yet")
 def tile_cells(miners: Sequence[Miner], at: int | None) -> dict[str, Cell]:
     """The tiles' cells at `at` (unix seconds), or dashes if nothing is known yet."""
     if at is None:
-        return {f"{name}{part}": _UNKNOWN for name, *_ in TILES for part in ("", "_under")} | {"at": _UNKNOWN}
+        return {f"{name}{part}": _UNKNOWN for name, *_ in TILES for part in ("", "_under")} | {
+            "at": Cell("Database away")
+        }
     totals = MinerTotals.of(row for miner in miners for row in miner.connections)
     last = int(totals.last_share)
     return {
-        "at": Cell(quantities.utc(at)),
+        "at": Cell(f"As of {quantities.utc(at)}"),
         "hash_rate": Cell(quantities.hash_rate(totals.hash_rate_5m), f"{quantities.exact(totals.hash_rate_5m)} H/s"),
         "hash_rate_under": Cell(
             quantities.hash_rate(totals.hash_rate_60m), f"{quantities.exact(totals.hash_rate_60m)} H/s"

@@ -69,7 +69,7 @@ function heard(view) {
 
 function alive() {
   const away = document.body.dataset.state === "away";
-  connection.textContent = away ? "Showing the last figures" : "Live";
+  connection.textContent = away ? "Database away" : "Live";
   connection.classList.toggle("live", !away);
   tick();
 }

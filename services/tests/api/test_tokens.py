@@ -14,7 +14,7 @@ OPTIONS = ApiOptions(read_tokens=("reader-token", " spaced "), admin_tokens=("ad
 
 
 def signed(**changes: Any) -> bytes:
-    claims = {"sub": "Validator A", "scope": "read", "exp": time.time() + 60, "jti": "1"} | changes
+    claims = {"sub": "Validator A", "scope": "read", "exp": time.time() + 3600, "jti": "1"} | changes
     return jwt.encode({k: v for k, v in claims.items() if v is not None}, SECRET, "HS256").encode()
 
 
@@ -51,9 +51,11 @@ def test_an_unknown_token_has_no_holder(token: bytes) -> None:
         signed(sub=None),
         signed(scope=None),
         signed(scope=["read"]),
-        jwt.encode({"sub": "x", "scope": "read", "exp": time.time() + 60, "jti": "1"}, SECRET[::-1], "HS256").encode(),
-        jwt.encode({"sub": "x", "scope": "read", "exp": time.time() + 60, "jti": "1"}, None, "none").encode(),
-        jwt.encode({"sub": "x", "scope": "read", "exp": time.time() + 60, "jti": "1"}, SECRET * 2, "HS512").encode(),
+        jwt.encode(
+            {"sub": "x", "scope": "read", "exp": time.time() + 3600, "jti": "1"}, SECRET[::-1], "HS256"
+        ).encode(),
+        jwt.encode({"sub": "x", "scope": "read", "exp": time.time() + 3600, "jti": "1"}, None, "none").encode(),
+        jwt.encode({"sub": "x", "scope": "read", "exp": time.time() + 3600, "jti": "1"}, SECRET * 2, "HS512").encode(),
         signed()[:-2],
     ],
     ids=["expired", "no exp", "no jti", "no sub", "no scope", "scope list", "other key", "alg none", "HS512", "cut"],

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
+from services.tests.chromium import chromium
 from services.tests.conftest import PASSWORD, ClickHouseProcess, unused_port
 from services.tests.dashboard.conftest import dashboard, keep
 from services.tests.dashboard.test_page import EVIL
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
 
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
 
 @dataclass(slots=True)
 class Watch:
@@ -45,13 +38,8 @@ class Watch:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None and not os.environ.get("CI"):
-        pytest.skip("no Chromium here: apt-get install chromium")
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        await chromium.close()
+    async with chromium() as running:
+        yield running
 
 
 @asynccontextmanager
@@ -124,7 +112,7 @@ async def test_the_database_goes_away_and_comes_back(tmp_path: Path, browser: Br
         await asyncio.to_thread(server.kill)
         await expect(page.locator(".sentence")).to_have_text(re.compile(r"^The database is away since .* UTC\.$"))
         await expect(page.locator(".advice")).to_contain_text(f"http://127.0.0.1:{options.port}/ping")
-        await expect(page.locator("#connection")).to_have_text("Showing the last figures")
+        await expect(page.locator("#connection")).to_have_text("Database away")
         await expect(cell(page, "rig.one", "accepted")).to_have_text("4")
         await page.reload()
         await expect(cell(page, "rig.one", "accepted")).to_have_text("4")
