@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or address) can only be this machine itself."""
     if host == "localhost":
         return True
     try:
@@ -29,7 +30,7 @@ class Access:
     def __init__(self, user: str, password: str, host: str) -> None:
         self._user = user.encode()
         self._password = password.encode()
-        self._open = not _is_loopback(host)
+        self._open = not is_loopback(host)
 
     @staticmethod
     def _credentials(headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[str, str]:
@@ -65,7 +66,7 @@ class Access:
         host = headers.get("Host", "")
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         name = name.strip("[]").lower()
-        if not self._open and not _is_loopback(name):
+        if not self._open and not is_loopback(name):
             return f"Host {host!r} is not this server's"
         origin = headers.get("Origin")
         if origin is not None and origin.partition("://")[2].lower() != host.lower():

@@ -17,7 +17,7 @@ else:
     from backports import zstd
 
 try:
-    import lz4.frame as lz4_frame
+    import lz4.frame as lz4_frame  # type: ignore[import-untyped]
 except ImportError:  # of Python 3.14 on, clickhouse-connect does without it
     lz4_frame = None
 
@@ -75,7 +75,7 @@ def _opener(name: str) -> Callable[[], _Decompressor]:
     if name == "zstd":
         return lambda: zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG})
     if name == "lz4" and lz4_frame is not None:
-        return lambda: lz4_frame.LZ4FrameDecompressor()  # type: ignore[no-any-return]
+        return lambda: lz4_frame.LZ4FrameDecompressor()
     raise EngineError.own(NOT_IMPLEMENTED, f"Content-Encoding {name!r} is not served: gzip, deflate, zstd, lz4")
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from services.warehouse.embedded.allowed import HELD_SETTINGS, HELD_TABLE_SETTINGS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -54,8 +56,15 @@ def write_configuration(folder: Path, storage: Path | None) -> Path:
     """Write engine.xml and users.xml into `folder` and give the path of engine.xml."""
     users = folder / "users.xml"
     grants = f"<query>GRANT {', '.join(GRANTS)} ON *.*</query>"
+    held = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in HELD_SETTINGS.items())
+    constraints = "".join(
+        f"<{name}><const/></{name}>"
+        for name in (*HELD_SETTINGS, *(f"merge_tree_{setting}" for setting in HELD_TABLE_SETTINGS))
+    )
     users.write_text(
-        "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default>"
+        # An insert is acknowledged when its part is written, unless the client asks for ClickHouse's asynchronous ones.
+        f"<clickhouse><profiles><default><async_insert>0</async_insert>{held}"
+        f"<constraints>{constraints}</constraints></default></profiles><quotas><default/></quotas><users><default>"
         "<no_password>1</no_password><networks><ip>::/0</ip></networks>"
         f"<profile>default</profile><quota>default</quota><grants>{grants}</grants>"
         "</default></users></clickhouse>\n"

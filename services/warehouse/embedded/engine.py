@@ -10,15 +10,16 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from chdb import _chdb
+from chdb import _chdb  # the handle itself; chdb's own wrappers lose written_rows and the stream's end
 
 from services.warehouse.embedded.configuration import write_configuration
 from services.warehouse.embedded.engine_error import UNKNOWN_SETTING, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
 INSERT_CHUNK_BYTES = 1 << 20
@@ -38,19 +39,30 @@ def quote_string(value: str) -> str:
     return f"'{escaped}'"
 
 
+def _checked(name: str) -> str:
+    """Give `name` back if it can be the name of a setting or parameter."""
+    if not (name.isidentifier() and name.isascii()):
+        raise EngineError.own(UNKNOWN_SETTING, f"Unknown setting {name!r}")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What an INSERT wrote."""
+
+    rows: int
+    size_bytes: int
+    seconds: float
+
+
 class Session:
     """One connection handle; to be used by one thread at a time, and not again after a failed stream."""
 
     def __init__(self, connection_string: str) -> None:
-        self._handle = _chdb.connect(connection_string)
+        self._handle = _chdb.connect(connection_string)  # type: ignore[attr-defined]
 
     def close(self) -> None:
         self._handle.close()
-
-    def classify(self, sql: str) -> tuple[int, str]:
-        """How many statements `sql` holds, and the engine's class of them; nothing runs."""
-        facts = self._handle.classify_query(sql)
-        return int(facts["statement_count"]), facts["query_class"].name
 
     def query(self, sql: str, output_format: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Any:
         """Run one statement and give the engine's whole result."""
@@ -59,7 +71,7 @@ class Session:
         except RuntimeError as error:
             raise EngineError.from_engine(str(error)) from None
 
-    def stream(self, sql: str, output_format: str, params: Mapping[str, str]) -> Iterator[bytes]:
+    def stream(self, sql: str, output_format: str, params: Mapping[str, str]) -> Generator[bytes, None, None]:
         """Run a SELECT and give its result block by block, each encoded by itself."""
         try:
             result = self._handle.send_query(sql, output_format, params=dict(params))
@@ -77,11 +89,8 @@ class Session:
         except RuntimeError as error:
             raise EngineError.from_engine(str(error)) from None
 
-    def insert(self, sql: str, input_format: str, data: IO[bytes]) -> tuple[int, int, float]:
-        """Insert the encoded rows of `data`; all is committed, or an EngineError is raised.
-
-        Gives rows written, bytes written and seconds.
-        """
+    def insert(self, sql: str, input_format: str, data: IO[bytes]) -> Written:
+        """Insert the encoded rows of `data`; `sql` is the INSERT without its FORMAT."""
         try:
             stream = self._handle.send_insert(sql, input_format)
             try:
@@ -93,7 +102,7 @@ class Session:
             result = self._handle.insert_done(stream)
         except RuntimeError as error:
             raise EngineError.from_engine(str(error)) from None
-        return result.rows_written(), result.bytes_written(), result.elapsed()
+        return Written(result.rows_written(), result.bytes_written(), result.elapsed())
 
 
 class Engine:
@@ -129,21 +138,26 @@ class Engine:
 
     @contextmanager
     def session(
-        self, database: str = "", settings: Mapping[str, str] | None = None, params: Mapping[str, str] | None = None
+        self,
+        database: str = "",
+        settings: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        *,
+        read_only: bool = False,
     ) -> Iterator[Session]:
-        """A fresh handle in `database`, with these settings and query parameters."""
+        """A fresh handle in `database`, with these settings and query parameters.
+
+        `read_only` is ClickHouse's readonly = 2: settings may change, data may not.
+        """
         session = Session(self._connection_string)
         try:
             session.query(f"USE {quote_identifier(database or self._database)}")
-            assignments = []
-            for name, value in (settings or {}).items():
-                if not name.isidentifier() or not name.isascii():
-                    raise EngineError.own(UNKNOWN_SETTING, f"Unknown setting {name!r}")
-                assignments.append(f"{name} = {quote_string(value)}")
-            for name, value in (params or {}).items():
-                if not name.isidentifier() or not name.isascii():
-                    raise EngineError.own(UNKNOWN_SETTING, f"Not the name of a query parameter: {name!r}")
-                assignments.append(f"param_{name} = {quote_string(value)}")
+            if read_only:
+                session.query("SET readonly = 2")
+            assignments = [f"param_{_checked(name)} = {quote_string(value)}" for name, value in (params or {}).items()]
+            # A client's own readonly comes last: it may forbid to set anything after it.
+            ordered = sorted((settings or {}).items(), key=lambda item: item[0] == "readonly")
+            assignments += [f"{_checked(name)} = {quote_string(value)}" for name, value in ordered]
             if assignments:
                 session.query("SET " + ", ".join(assignments))
             yield session

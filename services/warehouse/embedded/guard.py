@@ -1,59 +1,162 @@
-"""Which statements a client may run, decided on the tree that the engine's own parser gives.
+"""Which statements a client may run, decided on the tree that the engine's own parser gives, against allowed.py.
 
-The engine's grants (configuration.py) already close every table function, engine and command that reaches files or the
-network. What they do not cover is closed here: files named by the statement itself (INTO OUTFILE, FROM INFILE), which
-an engine in this process would open, several statements in one text, and kinds of statements nobody here needs.
+Three walls stand behind each other. This one names what a statement may be made of. The engine's grants
+(configuration.py) close what reaches files or the network once more. Settings that open doors are held by the engine's
+own constraints. Nothing is decided by looking for words in the text.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.warehouse.embedded.engine_error import ACCESS_DENIED, SYNTAX_ERROR, EngineError
+from services.warehouse.embedded import allowed
+from services.warehouse.embedded.engine_error import ACCESS_DENIED, SYNTAX_ERROR, UNKNOWN_FORMAT, EngineError
+from services.warehouse.embedded.statement import tokens
 from services.warehouse.embedded.syntax_tree import Node, parse_tree
 
 if TYPE_CHECKING:
-    from services.warehouse.embedded.engine import Session
+    from collections.abc import Mapping
 
-# Statements whose result is a stream of blocks.
-STREAMED = frozenset({"SelectWithUnionQuery", "SelectIntersectExceptQuery"})
+    from services.warehouse.embedded.engine import Engine, Session
+
+# Positions of the tree in which a Function is a table function.
+TABLE_POSITIONS = frozenset({"TableExpression", "InsertQuery", "CreateQuery"})
+
+REMEMBERED = 1024
+REMEMBERED_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An allowed statement: its kind (the tree's root) and the output format that it names, if any."""
+    """An allowed statement: the text to run, its kind (the tree's root), the output format that it names, if any."""
 
+    sql: str
     kind: str
     output_format: str
 
+    @property
+    def is_select(self) -> bool:
+        return self.kind in allowed.SELECTS
+
+
+def _refusal(what: str) -> EngineError:
+    return EngineError.own(ACCESS_DENIED, f"Not served by the embedded server: {what}")
+
+
+def check_format(name: str) -> str:
+    """Give `name` back if a client may use this format; raise EngineError otherwise."""
+    if name not in allowed.FORMATS:
+        raise EngineError.own(UNKNOWN_FORMAT, f"Unknown format {name}, or not served by the embedded server")
+    return name
+
 
 def _output_format(root: Node) -> str:
-    for child in root.children:
-        if child.kind == "Identifier":
-            return child.label
-    return ""
+    names = [child.label for child in root.children if child.kind == "Identifier"]
+    if root.kind in allowed.SELECTS:
+        return check_format(names[-1]) if names else ""
+    return names[-1] if names and names[-1] in allowed.FORMATS else ""
 
 
-def _syntax_error(session: Session, sql: str) -> EngineError:
-    """The engine's own words on what does not parse; the text goes in as a bound value, so nothing of it can run."""
-    escaped = sql.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+def canonical(session: Session, sql: str) -> str:
+    """The one statement of `sql` as the engine's formatter writes it: no comments, no inline data, no second statement.
+
+    The text goes in as a bound value, so nothing of it can run. EXPLAIN AST alone would not do: `INSERT ... VALUES INTO
+    OUTFILE 'f'` below it writes the file. What is judged and run is this form, never the client's own text.
+    """
+    escaped = sql.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\0", "\\0")
     try:
-        session.query("SELECT formatQuery({statement:String})", params={"statement": escaped})
+        result = session.query("SELECT formatQuerySingleLine({sql:String})", "RawBLOB", {"sql": escaped})
     except EngineError as error:
-        message = error.message.split(": In scope SELECT formatQuery(", 1)[0]
-        return EngineError(error.code, f"{message} (SYNTAX_ERROR)" if error.code == SYNTAX_ERROR else error.message)
-    return EngineError.own(SYNTAX_ERROR, "Syntax error: not a statement")
+        if error.code != SYNTAX_ERROR:
+            raise
+        message = error.message.split(": In scope SELECT formatQuerySingleLine(", 1)[0]
+        raise EngineError(SYNTAX_ERROR, f"{message} (SYNTAX_ERROR)") from None
+    text: str = result.bytes().decode()
+    return text
 
 
-def check(session: Session, sql: str) -> Verdict:
-    """Raise EngineError (ACCESS_DENIED or SYNTAX_ERROR) unless `sql` is one allowed statement. Runs nothing."""
-    count, _ = session.classify(sql)
-    if count > 1:
-        raise EngineError.own(SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
-    if count == 0:
-        raise _syntax_error(session, sql)
-    root = parse_tree(session.query(f"EXPLAIN AST {sql}", "TSVRaw").bytes().decode())
-    if any(child.kind == "Literal" for child in root.children):
-        raise EngineError.own(ACCESS_DENIED, "A statement may not name files (INTO OUTFILE, FROM INFILE)")
-    return Verdict(root.kind, _output_format(root))
+def _check_no_disk(statement: str) -> None:
+    """Refuse `disk = disk(...)`: the tree hides the values of settings, and the engine opens the disk before it asks
+    whether the setting may change. `statement` is canonical, so its tokens are the parser's.
+    """
+    window = [b"", b""]
+    for token in tokens(statement.encode()):
+        word = token.text.strip(b'`"').lower()
+        if token.text == b"(" and window == [b"=", b"disk"]:
+            raise _refusal("a disk described in the statement")
+        window = [window[1], word]
+
+
+class Guard:
+    """Checks statements; remembers its verdicts on those without parameters, for they depend on the text alone."""
+
+    def __init__(self, engine: Engine) -> None:
+        table_functions = engine.text("SELECT lower(name) FROM system.table_functions").split("\n")
+        functions = engine.text(
+            "WITH closed AS (SELECT name FROM system.functions WHERE trim(categories) IN"
+            " ('AI', 'Introspection', 'Embedded Dictionary'))"
+            " SELECT lower(name) FROM system.functions WHERE name IN closed OR alias_to IN closed"
+        ).split("\n")
+        self._forbidden = (
+            {*table_functions, *functions, "file", "showcertificate"} - allowed.TABLE_FUNCTIONS - allowed.SCALAR_TOO
+        )
+        self._remembered: OrderedDict[str, Verdict] = OrderedDict()
+
+    def check(self, session: Session, sql: str, params: Mapping[str, str]) -> Verdict:
+        """Raise EngineError unless `sql` is one allowed statement. Runs nothing."""
+        if not params and (verdict := self._remembered.get(sql)):
+            return verdict
+        statement = canonical(session, sql)
+        _check_no_disk(statement)
+        root = parse_tree(session.query(f"EXPLAIN AST {statement}", "TSVRaw", params).bytes().decode())
+        if root.kind not in allowed.STATEMENTS:
+            raise _refusal(f"statement {root.kind}")
+        self._walk(root, None)
+        verdict = Verdict(statement, root.kind, _output_format(root))
+        if not params and len(sql) <= REMEMBERED_BYTES:
+            self._remembered[sql] = verdict
+            while len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+        return verdict
+
+    def _walk(self, node: Node, parent: Node | None) -> None:
+        if node.kind not in allowed.PARTS and node.kind not in allowed.STATEMENTS:
+            raise _refusal(f"{node.kind} {node.name}".rstrip())
+        if node.kind in allowed.STATEMENTS:
+            self._check_no_file(node)
+        if node.kind == "Function":
+            self._check_function(node, parent)
+        elif node.kind == "Storage":
+            self._check_storage(node)
+        elif node.kind == "AlterCommand" and node.name not in allowed.ALTERATIONS:
+            raise _refusal(f"ALTER TABLE ... {node.name}")
+        for child in node.children:
+            self._walk(child, node)
+
+    @staticmethod
+    def _check_no_file(statement: Node) -> None:
+        """A string right below a statement is the file of INTO OUTFILE or FROM INFILE."""
+        if any(child.kind == "Literal" and child.label.startswith("'") for child in statement.children):
+            raise _refusal("files named in the statement (INTO OUTFILE, FROM INFILE)")
+
+    def _check_function(self, node: Node, parent: Node | None) -> None:
+        name = node.name.lower()
+        if parent is not None and parent.kind in TABLE_POSITIONS:
+            if name not in allowed.TABLE_FUNCTIONS:
+                raise _refusal(f"table function {node.name}")
+        elif parent is not None and parent.kind == "Storage" and parent.children[0] is node:
+            if node.name not in allowed.ENGINES:
+                raise _refusal(f"engine {node.name}")
+        elif name in self._forbidden:
+            raise _refusal(f"function {node.name}")
+
+    @staticmethod
+    def _check_storage(storage: Node) -> None:
+        """Settings of an engine may name a disk; only those of MergeTree tables are held by constraints."""
+        has_settings = any(child.kind == "Set" for child in storage.children)
+        engine = storage.children[0] if storage.children else None
+        of_merge_tree = engine is None or engine.kind != "Function" or engine.name.endswith("MergeTree")
+        if has_settings and not of_merge_tree:
+            raise _refusal("settings of an engine that is not of the MergeTree family")

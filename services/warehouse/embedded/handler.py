@@ -1,157 +1,152 @@
-"""ClickHouse's HTTP interface over the engine."""
-
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-import structlog
 from aiohttp import web
 
-from services.warehouse.embedded import guard
-from services.warehouse.embedded.compression import compressor, reply_coding
-from services.warehouse.embedded.engine_error import (
-    AUTHENTICATION_FAILED,
-    TOO_MANY_SIMULTANEOUS_QUERIES,
-    EngineError,
-)
+from services.warehouse.embedded.compression import Compressor, compressor, reply_coding
+from services.warehouse.embedded.engine_error import TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
+from services.warehouse.embedded.guard import Guard, check_format
+from services.warehouse.embedded.reply import JOINABLE, content_type, failure, failure_in_stream, summary
 from services.warehouse.embedded.request import Request, read_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from services.warehouse.embedded.access import Access
     from services.warehouse.embedded.engine import Engine
     from services.warehouse.embedded.options import EmbeddedOptions
 
-log = structlog.get_logger()
+T = TypeVar("T")
 
-# Blocks of these can be joined as they are; any other format has a head or foot and is made whole.
-JOINABLE = frozenset(
-    "Native TabSeparated TSV TabSeparatedRaw TSVRaw CSV RowBinary JSONEachRow JSONLines NDJSON JSONCompactEachRow"
-    " LineAsString RawBLOB".split()
-)
-CONTENT_TYPES = {
-    "TabSeparated": "text/tab-separated-values; charset=UTF-8",
-    "TSV": "text/tab-separated-values; charset=UTF-8",
-    "TabSeparatedWithNames": "text/tab-separated-values; charset=UTF-8",
-    "TabSeparatedWithNamesAndTypes": "text/tab-separated-values; charset=UTF-8",
-    "CSV": "text/csv; charset=UTF-8; header=absent",
-    "CSVWithNames": "text/csv; charset=UTF-8; header=present",
-    "JSON": "application/json; charset=UTF-8",
-    "JSONCompact": "application/json; charset=UTF-8",
-    "JSONEachRow": "application/x-ndjson; charset=UTF-8",
-    "Native": "application/octet-stream",
-    "RowBinary": "application/octet-stream",
-}
+
+class Lane:
+    """Worker threads for one kind of statement, and as many places; who finds none waits in order."""
+
+    def __init__(self, places: int, name: str) -> None:
+        self._threads = ThreadPoolExecutor(places, name)
+        self.place = asyncio.Semaphore(places)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run `function` in a thread, to its end even when the waiting task is cancelled: a handle is in use there."""
+        future = asyncio.get_running_loop().run_in_executor(self._threads, function)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait((future,))
+            raise
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+
+@dataclass(slots=True)
+class Answer:
+    """A statement that has begun to answer: headers, and the blocks that follow."""
+
+    headers: dict[str, str]
+    blocks: Iterator[bytes]
 
 
 class Handler:
-    """Answers requests; owns the worker threads in which the engine's calls run."""
+    """Answers HTTP requests. Reads and inserts have lanes of their own, so that neither waits for the other."""
 
     def __init__(self, engine: Engine, access: Access, options: EmbeddedOptions) -> None:
         self._engine = engine
         self._access = access
         self._options = options
+        self._guard = Guard(engine)
         self._timezone = engine.text("SELECT timezone()")
-        self._readers = ThreadPoolExecutor(options.max_reads, "read")
-        self._writers = ThreadPoolExecutor(options.max_writes, "write")
-        self._reading = asyncio.Semaphore(options.max_reads)
-        self._writing = asyncio.Semaphore(options.max_writes)
-        self._waiting = 0
+        self._reads = Lane(options.max_reads, "read")
+        self._writes = Lane(options.max_writes, "write")
+        self._present = 0
 
     def close(self) -> None:
-        self._readers.shutdown(wait=True, cancel_futures=True)
-        self._writers.shutdown(wait=True, cancel_futures=True)
+        self._reads.close()
+        self._writes.close()
 
     async def ping(self, request: web.Request) -> web.Response:
+        """Alive; asks for no password, as in ClickHouse."""
+        if refusal := self._access.refuses_browser(request.headers):
+            return web.Response(status=403, text=f"{refusal}\n")
         return web.Response(text="Ok.\n", content_type="text/html", charset="UTF-8")
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """One request: checked, read, run, answered."""
-        refusal = self._access.refuses_browser(request.headers)
-        if refusal:
+        """One request: admitted, read, judged, run, answered."""
+        if refusal := self._access.refuses_browser(request.headers):
             return web.Response(status=403, text=f"{refusal}\n")
+        headers = {"X-ClickHouse-Timezone": self._timezone, "X-ClickHouse-Query-Id": str(uuid.uuid4())}
+        if self._present >= self._options.max_waiting:
+            busy = "Too many simultaneous queries"
+            return failure(EngineError.own(TOO_MANY_SIMULTANEOUS_QUERIES, busy), headers)
+        self._present += 1
         try:
             self._access.authenticate(request.headers, request.query)
-            if request.method == "GET" and "query" not in request.query:
+            if request.method in ("GET", "HEAD") and "query" not in request.query:
                 return await self.ping(request)
-            if self._waiting >= self._options.max_waiting:
-                raise EngineError.own(TOO_MANY_SIMULTANEOUS_QUERIES, "Too many simultaneous queries")
-            self._waiting += 1
+            asked = await read_request(request, self._engine.temporary, self._options.max_body_bytes)
+            headers["X-ClickHouse-Query-Id"] = asked.query_id
             try:
-                asked = await read_request(request, self._engine.temporary, self._options.max_body_bytes)
-                try:
-                    return await self._run(request, asked)
-                finally:
-                    asked.close()
+                if asked.data is None:
+                    return await self._read(request, asked, headers)
+                async with self._writes.place:
+                    return await self._writes.run(partial(self._insert, asked, headers))
             finally:
-                self._waiting -= 1
+                asked.close()
         except EngineError as error:
-            return self._error(error)
+            return failure(error, headers)
+        finally:
+            self._present -= 1
 
-    def _headers(self, asked: Request) -> dict[str, str]:
-        return {"X-ClickHouse-Query-Id": asked.query_id, "X-ClickHouse-Timezone": self._timezone}
-
-    def _error(self, error: EngineError) -> web.Response:
-        headers = {"X-ClickHouse-Exception-Code": str(error.code)}
-        if error.code == AUTHENTICATION_FAILED:
-            headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
-        return web.Response(status=error.status, text=error.message + "\n", headers=headers)
-
-    async def _run(self, request: web.Request, asked: Request) -> web.StreamResponse:
-        if request.method == "GET":
-            asked.settings.setdefault("readonly", "2")
-        if asked.data is not None:
-            async with self._writing:
-                return await self._in(self._writers, self._insert, asked)
-        async with self._reading:
-            return await self._select(request, asked)
-
-    @staticmethod
-    async def _in(pool: ThreadPoolExecutor, function, *arguments):  # type: ignore[no-untyped-def]
-        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
-
-    def _summary(self, **facts: int) -> str:
-        names = "read_rows read_bytes written_rows written_bytes total_rows_to_read result_rows result_bytes elapsed_ns"
-        return json.dumps({name: str(facts.get(name, 0)) for name in names.split()}, separators=(",", ":"))
-
-    def _insert(self, asked: Request) -> web.Response:
+    def _insert(self, asked: Request, headers: dict[str, str]) -> web.Response:
         assert asked.data is not None
-        with self._engine.session(asked.database, asked.settings, asked.params) as session:
-            guard.check(session, f"{asked.sql} FORMAT {asked.insert_format}")
-            rows, size, seconds = session.insert(asked.sql, asked.insert_format, asked.data)
-        summary = self._summary(
-            read_rows=rows, read_bytes=size, written_rows=rows, written_bytes=size, elapsed_ns=int(seconds * 1e9)
+        named_format = f" FORMAT {check_format(asked.insert_format)}"
+        with self._engine.session(asked.database, asked.settings, asked.params, read_only=asked.read_only) as session:
+            head = self._guard.check(session, asked.sql + named_format, asked.params).sql
+            written = session.insert(head.removesuffix(named_format), asked.insert_format, asked.data)
+        headers["X-ClickHouse-Summary"] = summary(
+            read_rows=written.rows,
+            read_bytes=written.size_bytes,
+            written_rows=written.rows,
+            written_bytes=written.size_bytes,
+            result_rows=written.rows,
+            result_bytes=written.size_bytes,
+            elapsed_ns=int(written.seconds * 1e9),
         )
-        return web.Response(headers={**self._headers(asked), "X-ClickHouse-Summary": summary})
+        return web.Response(headers=headers)
 
-    def _start(self, asked: Request, stack: ExitStack) -> tuple[Iterator[bytes], dict[str, str]]:
-        """Run the statement up to its first block: what then comes, and the reply's headers."""
-        session = stack.enter_context(self._engine.session(asked.database, asked.settings, asked.params))
-        verdict = guard.check(session, asked.sql)
-        output_format = verdict.output_format or asked.default_format or "TabSeparated"
-        headers = self._headers(asked)
+    def _begin(self, asked: Request, headers: dict[str, str], held: ExitStack) -> Answer:
+        """Run the statement up to its first block, so that what fails early has a status of its own."""
+        session = held.enter_context(
+            self._engine.session(asked.database, asked.settings, asked.params, read_only=asked.read_only)
+        )
+        verdict = self._guard.check(session, asked.sql, asked.params)
+        output_format = verdict.output_format or check_format(asked.default_format or "TabSeparated")
         headers["X-ClickHouse-Format"] = output_format
-        headers["Content-Type"] = CONTENT_TYPES.get(output_format, "text/plain; charset=UTF-8")
-        if verdict.kind in guard.STREAMED and output_format in JOINABLE:
-            blocks = session.stream(asked.sql, output_format, asked.params)
+        headers["Content-Type"] = content_type(output_format)
+        if verdict.is_select and output_format in JOINABLE:
+            headers["X-ClickHouse-Summary"] = summary()
+            blocks = session.stream(verdict.sql, output_format, asked.params)
+            held.callback(blocks.close)
             first = next(blocks, b"")
-            headers["X-ClickHouse-Summary"] = self._summary()
 
-            def chain() -> Iterator[bytes]:
+            def joined() -> Iterator[bytes]:
                 yield first
                 yield from blocks
 
-            stack.callback(blocks.close)  # type: ignore[attr-defined]
-            return chain(), headers
-        result = session.query(asked.sql, output_format, asked.params)
-        body = result.bytes()
-        headers["X-ClickHouse-Summary"] = self._summary(
+            return Answer(headers, joined())
+        result = session.query(verdict.sql, output_format, asked.params)
+        body: bytes = result.bytes()
+        if not (body or verdict.is_select):
+            del headers["X-ClickHouse-Format"]
+        headers["X-ClickHouse-Summary"] = summary(
             read_rows=result.storage_rows_read(),
             read_bytes=result.storage_bytes_read(),
             written_rows=result.rows_written(),
@@ -160,50 +155,46 @@ class Handler:
             result_bytes=len(body),
             elapsed_ns=int(result.elapsed() * 1e9),
         )
-        if not body and verdict.kind not in guard.STREAMED:
-            del headers["X-ClickHouse-Format"]
-        return iter((body,)), headers
+        return Answer(headers, iter((body,)))
 
-    async def _select(self, request: web.Request, asked: Request) -> web.StreamResponse:
-        stack = ExitStack()
-        try:
-            blocks, headers = await self._in(self._readers, self._start, asked, stack)
-            tag = secrets.token_hex(8)
-            headers["X-ClickHouse-Exception-Tag"] = tag
-            coding = ""
-            if request.query.get("enable_http_compression") == "1":
-                coding = reply_coding(request.headers.get("Accept-Encoding", ""))
-            if coding:
-                headers["Content-Encoding"] = coding
-            response = web.StreamResponse(headers=headers)
-            await response.prepare(request)
-            encoder = compressor(coding) if coding else None
-
-            def following() -> bytes | None:
-                block = next(blocks, None)
-                if block is None or encoder is None:
-                    return block
-                return encoder.compress(block)
-
+    async def _read(self, request: web.Request, asked: Request, headers: dict[str, str]) -> web.StreamResponse:
+        async with self._reads.place:
+            held = ExitStack()
             try:
-                while (block := await self._in(self._readers, following)) is not None:
-                    if block:
-                        await response.write(block)
-            except EngineError as error:
-                text = error.message.encode()
-                notice = b"__exception__\r\n%s\r\n%s\n%d %s\r\n__exception__\r\n" % (
-                    tag.encode(),
-                    text,
-                    len(text) + 1,
-                    tag.encode(),
-                )
-                await response.write(encoder.compress(notice) + encoder.flush() if encoder else notice)
-                if request.transport is not None:
-                    request.transport.close()
-                return response
-            if encoder:
-                await response.write(encoder.flush())
-            await response.write_eof()
+                answer = await self._reads.run(partial(self._begin, asked, headers, held))
+                return await self._send(request, answer)
+            finally:
+                # A client that has gone away ends here too: its statement is cancelled, its handle closed.
+                await self._reads.run(held.close)
+
+    async def _send(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        coding = ""
+        if request.query.get("enable_http_compression") in ("1", "true"):
+            coding = reply_coding(request.headers.get("Accept-Encoding", ""))
+        encoder = compressor(coding) if coding else None
+        if coding:
+            answer.headers["Content-Encoding"] = coding
+        tag = secrets.token_hex(8)
+        answer.headers["X-ClickHouse-Exception-Tag"] = tag
+        response = web.StreamResponse(headers=answer.headers)
+        await response.prepare(request)
+        try:
+            while (block := await self._reads.run(partial(_next_block, answer.blocks, encoder))) is not None:
+                if block:
+                    await response.write(block)
+        except EngineError as error:
+            notice = failure_in_stream(error, tag)
+            await response.write(encoder.compress(notice) + encoder.flush() if encoder else notice)
+            # Without its last chunk the body is visibly cut off, for clients that do not know the tag.
+            if request.transport is not None:
+                request.transport.close()
             return response
-        finally:
-            await asyncio.shield(self._in(self._readers, stack.close))
+        if encoder:
+            await response.write(encoder.flush())
+        await response.write_eof()
+        return response
+
+
+def _next_block(blocks: Iterator[bytes], encoder: Compressor | None) -> bytes | None:
+    block = next(blocks, None)
+    return encoder.compress(block) if encoder and block else block

@@ -49,6 +49,7 @@ class Request:
     database: str = ""
     default_format: str = ""
     query_id: str = ""
+    read_only: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
 
@@ -58,6 +59,7 @@ class Request:
 
 
 def _read_url(request: web.Request, asked: Request) -> None:
+    asked.read_only = request.method in ("GET", "HEAD")
     for name, value in request.query.items():
         if name in NOT_SERVED and value not in ("", "0"):
             raise EngineError.own(NOT_IMPLEMENTED, f"{name}: {NOT_SERVED[name]} is not served by the embedded server")
@@ -151,6 +153,6 @@ def _start_data(asked: Request, head: bytearray, temporary: Path) -> IO[bytes] |
         return None
     asked.sql = insert.sql
     asked.insert_format = insert.format
-    spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=temporary)  # type: ignore[assignment]
+    spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=str(temporary))
     spool.write(text[insert.data_start :])
     return spool

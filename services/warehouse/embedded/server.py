@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import web
 
-from services.warehouse.embedded.access import Access
+from services.warehouse.embedded.access import Access, is_loopback
+from services.warehouse.embedded.configuration import ConfigurationError
 from services.warehouse.embedded.engine import Engine
 from services.warehouse.embedded.handler import Handler
 
@@ -17,20 +18,35 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+# A statement of the largest size in the URL, some of it percent-encoded (ClickHouse's http_max_uri_size is 1 MiB too).
+MAX_URL_BYTES = 1 << 20
+
 
 async def serve(options: EmbeddedOptions) -> None:
     """Serve until cancelled, then let what runs end and close the engine.
 
-    Raises OSError for a port or data folder in use, EngineError for a data folder that the engine cannot open and
-    ConfigurationError for storage XML that cannot be used.
+    Raises OSError for a port or data folder in use, ConfigurationError for storage XML that cannot be used and for an
+    address beyond this machine without a password, and EngineError for a data folder that the engine cannot open.
     """
+    if not (is_loopback(options.host) or options.password):
+        raise ConfigurationError(
+            f"CLICKHOUSE_HOST {options.host}: other machines could reach ClickHouse without a password; "
+            "set CLICKHOUSE_PASSWORD, or CLICKHOUSE_HOST=127.0.0.1"
+        )
     access = Access(options.user, options.password, options.host)
     engine = Engine(options.data, options.storage, options.database)
     handler = Handler(engine, access, options)
     application = web.Application()
     application.router.add_get("/ping", handler.ping)
     application.router.add_route("*", "/", handler.answer)
-    runner = web.AppRunner(application, auto_decompress=False, access_log=None, shutdown_timeout=5)
+    runner = web.AppRunner(
+        application,
+        auto_decompress=False,  # request.py unpacks, within bounds
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=5,
+        max_line_size=MAX_URL_BYTES,
+    )
     try:
         await runner.setup()
         await web.TCPSite(runner, options.host, options.port, backlog=512).start()

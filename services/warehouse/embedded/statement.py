@@ -7,6 +7,10 @@ tokens as ClickHouse's lexer does; what the head means, and whether it is allowe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WORD = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$")
 SPACE = frozenset(b" \t\n\r\f\v")
@@ -66,7 +70,7 @@ def _end_of_space(sql: bytes, position: int) -> int:
     return position
 
 
-def tokens(sql: bytes, position: int = 0):  # type: ignore[no-untyped-def]
+def tokens(sql: bytes, position: int = 0) -> Iterator[Token]:
     """The tokens of `sql`, one after the other; raises UnfinishedStatementError inside a string or comment."""
     depth = 0
     while True:

@@ -11,6 +11,11 @@ class Node:
     label: str
     children: list[Node] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """The first word of the label: a function's name, an alteration's kind."""
+        return self.label.partition(" ")[0]
+
 
 def parse_tree(text: str) -> Node:
     """Read the text of EXPLAIN AST: one node a line, one space of indentation a level."""

@@ -21,7 +21,7 @@ def connect_facts(address: ClickHouseAddress) -> dict[str, object]:
 
 @pytest.mark.parametrize("compress", [False, "gzip", "zstd"])
 def test_sync_client_inserts_and_reads(database: ClickHouseAddress, compress: bool | str) -> None:
-    client = clickhouse_connect.get_client(**connect_facts(database), compress=compress, autogenerate_session_id=False)
+    client = clickhouse_connect.get_client(**connect_facts(database), compress=compress)
     client.command("CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a")
     summary = client.insert("t", [[n, f"row {n}"] for n in range(1000)], column_names=["a", "b"])
     assert summary.written_rows == 1000
@@ -33,7 +33,7 @@ def test_sync_client_inserts_and_reads(database: ClickHouseAddress, compress: bo
 
 
 async def test_async_client_inserts_and_reads(database: ClickHouseAddress) -> None:
-    client = await clickhouse_connect.get_async_client(**connect_facts(database), autogenerate_session_id=False)
+    client = await clickhouse_connect.get_async_client(**connect_facts(database))
     await client.command("CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a")
     summary = await client.insert("t", [[n, f"row {n}"] for n in range(1000)], column_names=["a", "b"])
     assert summary.written_rows == 1000
