@@ -128,7 +128,7 @@ class AsyncMergeMiner:
                 self.log_progress(self.trials)
             if self.trials % NONCES == 0:
                 return
-            pass_trials = max(_FIRST_PASS_TRIALS, int(scan.trials * min(_PASS_SECONDS / seconds, 2.0)))
+            pass_trials = max(_FIRST_PASS_TRIALS, int(scan.trials * min(_PASS_SECONDS / max(seconds, 1e-6), 2.0)))
 
     async def _take_hits(self, work: Work, hits: tuple[Hit, ...], thread: ThreadPoolExecutor) -> None:
         mining_job = work.mining_job

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -82,7 +83,7 @@ async def run(
 
 
 def pool_options(tmp_path: Path) -> DemoPoolOptions:
-    return DemoPoolOptions(data=tmp_path / "pool", port=0, fixed_difficulty=2.0**-18)
+    return DemoPoolOptions(data=tmp_path / "pool", port=0, fixed_difficulty=2.0**-20)
 
 
 @pytest.mark.timeout(90)
@@ -127,13 +128,23 @@ async def test_run_in_a_clone_with_nothing_installed(tmp_path: Path) -> None:
     [
         ({"MINING_POOL_PORT": "x1"}, "MINING_POOL_PORT is a port between 1 and 65535, not 'x1'"),
         ({"MINING_POOL_PORT": "70000"}, "MINING_POOL_PORT is a port between 1 and 65535"),
-        ({"MINING_POOL_HOST": "127.0.0.1", "MINING_POOL_PORT": "1"}, "Cannot mine on 127.0.0.1:1: "),
     ],
 )
 async def test_wrong_settings_are_one_clear_line(tmp_path: Path, settings: dict[str, str], sentence: str) -> None:
     code, output = await run(BARE_PYTHON, str(PROGRAM), cwd=tmp_path, env={"MINING_ADDRESS": "w"} | settings)
     assert code == 2
     assert len([line for line in output.splitlines() if "[ERROR]" in line and sentence in line]) == 1, output
+    assert "Traceback" not in output
+
+
+async def test_no_pool_there_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and never listens
+        port = nobody.getsockname()[1]
+        settings = {"MINING_ADDRESS": "w", "MINING_POOL_HOST": "127.0.0.1", "MINING_POOL_PORT": str(port)}
+        code, output = await run(BARE_PYTHON, str(PROGRAM), cwd=tmp_path, env=settings)
+    assert code == 2
+    assert len([line for line in output.splitlines() if f"[ERROR] Cannot mine on 127.0.0.1:{port}: " in line]) == 1
     assert "Traceback" not in output
 
 
