@@ -23,12 +23,13 @@ from services.warehouse.results import (
     WindowSums,
     WorkerStats,
 )
-from services.warehouse.windows import pieces
+from services.warehouse.sums import share_filters, sums_query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.warehouse.address import ClickHouseAddress
+    from services.warehouse.sums import Key
 
 __all__ = [
     "HashRateSeries",
@@ -45,21 +46,6 @@ DAY_SECONDS: Final = 86_400
 _DEADLINE_SECONDS: Final = 1.8
 # The server gives up as well, so that a query nobody waits for does not go on.
 _SETTINGS: Final = {"max_execution_time": 2}
-
-_RAW = """\
-SELECT {{window{n}:UInt8}} AS window, {keys}, count() AS shares, sum(s.pool_difficulty) AS credited,
-    sum(s.actual_difficulty) AS actual, max(s.ts) AS last
-FROM shares AS s
-WHERE s.ts >= toDateTime64({{start{n}:Int64}}, 3, 'UTC') AND s.ts < toDateTime64({{end{n}:Int64}}, 3, 'UTC')
-    AND s.verdict = 'accepted'{filters}
-GROUP BY {keys}"""
-_ROLLED_UP = """\
-SELECT {{window{n}:UInt8}} AS window, {keys}, sum(s.accepted) AS shares, sum(s.credited_difficulty) AS credited,
-    sum(s.actual_difficulty) AS actual, max(s.last_share) AS last
-FROM {source} AS s
-WHERE s.bucket >= toDateTime({{start{n}:UInt32}}, 'UTC') AND s.bucket < toDateTime({{end{n}:UInt32}}, 'UTC'){filters}
-GROUP BY {keys}
-HAVING shares > 0"""
 
 
 class Queries:
@@ -93,30 +79,22 @@ class Queries:
         last_5m, last_60m, last_24h, yesterday = (
             WindowSums(
                 end - start,
-                sum(row[2] for row in by_pool if row[0] == index),
-                float(sum(row[3] for row in by_pool if row[0] == index)),
-                float(sum(row[4] for row in by_pool if row[0] == index)),
+                sum(sums[index].shares for _, sums, _ in by_pool),
+                sum(sums[index].credited for _, sums, _ in by_pool),
+                sum(sums[index].actual for _, sums, _ in by_pool),
             )
             for index, (start, end) in enumerate(windows)
         )
-        ok = sum(row[5] > (now - OK_SECONDS) * 1000 for row in by_worker)
-        pools = tuple(sorted({row[1] for row in by_pool}))
+        ok = sum(_is_ok(last_ms, now) for _, _, last_ms in by_worker)
+        pools = tuple(name for name, _, _ in by_pool)
         return PoolStats(last_5m, last_60m, last_24h, yesterday, ok, len(by_worker) - ok, pools)
 
     async def worker_stats(self, now: int, worker: str | None = None, pool: str | None = None) -> list[WorkerStats]:
         """Workers with an accepted share in the last 24 h, by name; of the one named, of the pool named, or all."""
         windows = [(now - 300, now), (now - 3_600, now), (now - DAY_SECONDS, now)]
-        found: dict[str, list[WindowSums]] = {}
-        last_ms: dict[str, int] = {}
-        for window, name, shares, credited, actual, last in await self._sums(
-            windows, "worker", pool=pool, worker=worker
-        ):
-            sums = found.setdefault(name, [WindowSums(end - start) for start, end in windows])
-            sums[window] = WindowSums(sums[window].seconds, shares, credited, actual)
-            last_ms[name] = max(last_ms.get(name, 0), last)
         return [
-            WorkerStats(name, last_ms[name] > (now - OK_SECONDS) * 1000, last_ms[name] // 1000, *found[name])
-            for name in sorted(found)
+            WorkerStats(name, _is_ok(last_ms, now), last_ms // 1000, *sums)
+            for name, sums, last_ms in await self._sums(windows, "worker", pool=pool, worker=worker)
         ]
 
     async def miners(self, now: int) -> list[MinerRow]:
@@ -136,7 +114,7 @@ class Queries:
                 difficulty=row[9],
                 last_share=row[10] / 1000,
                 best_share=row[11],
-                ok=row[10] > (now - OK_SECONDS) * 1000,
+                ok=_is_ok(row[10], now),
             )
             for row in rows
         ]
@@ -147,7 +125,7 @@ class Queries:
         """Hash rate of the whole steps before `now`; steps stand on multiples of `step_seconds`."""
         end = now - now % step_seconds
         start = end - seconds
-        filters, bound = _filters(pool, None)
+        filters, bound = share_filters(pool, None)
         rows = await self._rows(
             _SERIES.format(filters=filters), {"start": start, "end": end, "step": step_seconds, **bound}
         )
@@ -162,24 +140,17 @@ class Queries:
         )
 
     async def _sums(
-        self, windows: Sequence[tuple[int, int]], key: str, *, pool: str | None, worker: str | None = None
-    ) -> list[tuple[int, str, int, float, float, int]]:
-        """Per window and key: shares, credited and actual difficulty, last share in unix ms."""
-        filters, parameters = _filters(pool, worker)
-        selects: list[str] = []
-        for window, (start, end) in enumerate(windows):
-            for piece in pieces(start, end):
-                n = len(selects)
-                template = _RAW if piece.source == "shares" else _ROLLED_UP
-                selects.append(template.format(n=n, keys=key, source=piece.source, filters=filters))
-                parameters |= {f"window{n}": window, f"start{n}": piece.start, f"end{n}": piece.end}
-        union = "\nUNION ALL\n".join(selects)
-        rows = await self._rows(
-            f"SELECT window, {key}, sum(shares), sum(credited), sum(actual), toUnixTimestamp64Milli(max(last))\n"
-            f"FROM (\n{union}\n)\nGROUP BY window, {key}",
-            parameters,
-        )
-        return [(int(row[0]), str(row[1]), int(row[2]), float(row[3]), float(row[4]), int(row[5])) for row in rows]
+        self, windows: Sequence[tuple[int, int]], key: Key, *, pool: str | None, worker: str | None = None
+    ) -> list[tuple[str, list[WindowSums], int]]:
+        """By key: the sums of each window, and the last share in unix ms."""
+        return [
+            (
+                str(row[0]),
+                [WindowSums(end - start, *row[1 + 3 * n : 4 + 3 * n]) for n, (start, end) in enumerate(windows)],
+                int(row[-1]),
+            )
+            for row in await self._rows(*sums_query(windows, key, pool=pool, worker=worker))
+        ]
 
     async def _rows(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
         try:
@@ -215,14 +186,5 @@ WHERE s.ts >= toDateTime64({{start:Int64}}, 3, 'UTC') AND s.ts < toDateTime64({{
 GROUP BY step"""
 
 
-def _filters(pool: str | None, worker: str | None) -> tuple[str, dict[str, Any]]:
-    """The further conditions, and their values to be bound."""
-    text = ""
-    bound: dict[str, Any] = {}
-    if pool is not None:
-        text += " AND s.pool_label = {pool:String}"
-        bound["pool"] = pool
-    if worker is not None:
-        text += " AND s.worker = {worker:String}"
-        bound["worker"] = worker
-    return text, bound
+def _is_ok(last_share_ms: int, now: int) -> bool:
+    return last_share_ms > (now - OK_SECONDS) * 1000
