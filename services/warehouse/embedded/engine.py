@@ -59,7 +59,10 @@ class Session:
     """One connection handle; to be used by one thread at a time, and not again after a failed stream."""
 
     def __init__(self, connection_string: str) -> None:
-        self._handle = _chdb.connect(connection_string)  # type: ignore[attr-defined]
+        try:
+            self._handle = _chdb.connect(connection_string)  # type: ignore[attr-defined]
+        except RuntimeError as error:
+            raise EngineError.from_engine(str(error)) from None
 
     def close(self) -> None:
         self._handle.close()
@@ -119,16 +122,16 @@ class Engine:
             raise DataFolderInUseError(
                 f"{data}: another process serves this data folder; stop it, or choose another folder (--data)"
             ) from None
-        self.temporary.mkdir(exist_ok=True)
-        configuration = write_configuration(data, storage)
-        self._database = database
-        self._connection_string = f"{data / 'engine'}?config-file={configuration}"
         try:
+            self.temporary.mkdir(exist_ok=True)
+            configuration = write_configuration(data, storage)
+            self._database = database
+            self._connection_string = f"{data / 'engine'}?config-file={configuration}"
             # Held open: the engine lives as long as any handle does.
             self._anchor = Session(self._connection_string)
-        except RuntimeError as error:
+        except BaseException:
             os.close(self._lock)
-            raise EngineError.from_engine(str(error)) from None
+            raise
         self._anchor.query(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(database)}")
 
     def text(self, sql: str) -> str:
