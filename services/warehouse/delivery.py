@@ -1,7 +1,9 @@
 """One batch into ClickHouse, exactly once: the same bytes under the same token at every attempt.
 
-Every INSERT pins the settings that this rests on. A token is remembered for the tables' deduplication window only, so
-a batch that was first sent long ago is compared, by segment and sequence numbers, with what the table already has.
+Every INSERT pins the settings that this rests on. A repeated batch is dropped by each table that has it, roll-ups too;
+so a repeat also gives a roll-up what a crash between the tables kept from it. A token is remembered for the last
+100,000 inserts only: a batch that was first sent long ago is repeated only if fewer came since. Else it is compared,
+by segment and sequence numbers, with what the table already has.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ INSERT_SETTINGS: Final = {
 }
 TOKEN_SAFE_SECONDS: Final = 3600.0
 """The deduplication window (100,000 inserts) lasts longer than this at 27 inserts a second."""
+TOKEN_SAFE_INSERTS: Final = 50_000
 
 # ClickHouse's codes for "this data cannot be read, now or ever" (src/Common/ErrorCodes.cpp).
 POISON_CODES: Final = frozenset(
@@ -68,7 +71,11 @@ class PoisonError(Exception):
 async def deliver(client: AsyncClient, batch: Batch, body: bytes) -> Outcome:
     """Returns once ClickHouse has the batch. Raises PoisonError, or what the client raises on anything transient."""
     token = batch.token
-    if batch.stream is Stream.SHARES and abs(time.time() - batch.first_sent_ms / 1000) > TOKEN_SAFE_SECONDS:
+    if (
+        batch.stream is Stream.SHARES
+        and abs(time.time() - batch.first_sent_ms / 1000) > TOKEN_SAFE_SECONDS
+        and await _inserts_since(client, batch) > TOKEN_SAFE_INSERTS
+    ):
         present = await _present(client, batch)
         missing = [row for seq, row in RowReader(body).shares() if seq not in present]
         if not missing:
@@ -90,6 +97,21 @@ async def deliver(client: AsyncClient, batch: Batch, body: bytes) -> Outcome:
             raise PoisonError(code, str(error)) from error
         raise
     return Outcome.DELIVERED
+
+
+async def _inserts_since(client: AsyncClient, batch: Batch) -> int:
+    """How many inserts into `shares` there were since the batch was first sent; rather too many than too few.
+
+    Each takes a block number, and lies in a part that was written since; a merged part counts with all its blocks.
+    """
+    result = await client.query(
+        "SELECT if(countIf(recent) = 0, 0, max(max_block_number) - minIf(min_block_number, recent) + 1) FROM ("
+        "SELECT min_block_number, max_block_number, modification_time >= toDateTime({since:Int64}) AS recent"
+        " FROM system.parts WHERE database = currentDatabase() AND table = 'shares')",
+        # A minute's difference between the clocks does no harm.
+        parameters={"since": batch.first_sent_ms // 1000 - 60},
+    )
+    return int(result.result_rows[0][0])
 
 
 async def _present(client: AsyncClient, batch: Batch) -> set[int]:

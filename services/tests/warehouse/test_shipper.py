@@ -5,6 +5,7 @@ import json
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -159,8 +160,37 @@ async def test_an_old_batch_is_looked_up_before_it_is_repeated(
     # Its token has left the window.
     await client.command("ALTER TABLE shares MODIFY SETTING non_replicated_deduplication_window = 0")
     monkeypatch.setattr(delivery, "TOKEN_SAFE_SECONDS", -1.0)
+    monkeypatch.setattr(delivery, "TOKEN_SAFE_INSERTS", -1)
     assert await deliver(client, batch, body) is Outcome.ALREADY_THERE
     assert await counts(client) == (100, 100, 100, 100)
+    segment.release()
+
+
+async def test_an_old_batch_is_simply_repeated_while_its_token_must_be_known(
+    client: AsyncClient, folder: Path, generator: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TOKEN_SAFE_SECONDS", -1.0)
+    segment = await spooled(folder, generator, 100)
+    batch, body = begun(segment)
+    await deliver(client, batch, body)
+    await client.command("TRUNCATE TABLE shares_1h")
+    assert await deliver(client, batch, body) is Outcome.DELIVERED
+    assert await counts(client) == (100, 100, 100, 100)
+    segment.release()
+
+
+async def test_inserts_since_a_batch_are_never_counted_too_low(
+    client: AsyncClient, folder: Path, generator: random.Random
+) -> None:
+    segment = await spooled(folder, generator, 10, ts_ms=1_789_000_000_000)
+    batch, body = begun(segment)
+    for inserts in range(1, 6):
+        await deliver(client, replace(batch, number=inserts), body)
+        assert await delivery._inserts_since(client, batch) >= inserts
+    await client.command("OPTIMIZE TABLE shares FINAL")
+    assert 5 <= await delivery._inserts_since(client, batch) < 20
+    later = replace(batch, first_sent_ms=batch.first_sent_ms + 120_000)
+    assert await delivery._inserts_since(client, later) == 0
     segment.release()
 
 
@@ -177,6 +207,7 @@ async def test_of_an_old_batch_over_midnight_only_what_is_missing_is_sent(
     await client.command(f"ALTER TABLE shares DROP PARTITION {time.strftime('%Y%m%d', time.gmtime(midnight / 1000))}")
     assert (await counts(client))[0] == 2
     monkeypatch.setattr(delivery, "TOKEN_SAFE_SECONDS", -1.0)
+    monkeypatch.setattr(delivery, "TOKEN_SAFE_INSERTS", -1)
     assert await deliver(client, batch, body) is Outcome.DELIVERED
     assert await deliver(client, batch, body) is Outcome.ALREADY_THERE
     assert (await counts(client))[:2] == (5, 5)

@@ -1,3 +1,6 @@
+-- On every table: what ClickHouse has acknowledged the spool forgets, so an insert is flushed to disk first (a power cut
+-- would take it otherwise), and the tokens of the last 100,000 inserts are remembered, so that a repeat changes nothing.
+
 -- One row per submitted share. The header lies in its six fields, each with the codec that suits it; a row's header and
 -- its block hash are computed when they are asked for.
 --
@@ -55,7 +58,8 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(ts)
 ORDER BY (toStartOfTenMinutes(ts), pool_label, worker, ts)
 SETTINGS storage_policy = 'tiered', non_replicated_deduplication_window = 100000,
-    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000;
+    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- What the pools sent, once per content; a share's merkle root follows from it and the share's extranonces.
 CREATE TABLE IF NOT EXISTS jobs
@@ -77,7 +81,8 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(first_sent)
 ORDER BY job
 SETTINGS non_replicated_deduplication_window = 100000,
-    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000;
+    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS found_blocks
 (
@@ -93,7 +98,8 @@ CREATE TABLE IF NOT EXISTS found_blocks
 ENGINE = ReplacingMergeTree
 ORDER BY (chain, height, hash)
 SETTINGS non_replicated_deduplication_window = 100000,
-    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000;
+    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Roll-ups. Time comes first in the key: a window then reads few granules, whatever the number of workers.
 CREATE TABLE IF NOT EXISTS shares_10m
@@ -113,14 +119,16 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (bucket, pool_label, worker)
 SETTINGS non_replicated_deduplication_window = 100000,
-    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000;
+    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS shares_1h AS shares_10m
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (bucket, pool_label, worker)
 SETTINGS non_replicated_deduplication_window = 100000,
-    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000;
+    replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS shares_to_10m TO shares_10m AS
 SELECT
