@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EASIEST = 2.0**-32
 """A difficulty that 65,535 of 65,536 hashes meet."""
 EASY_NBITS = 0x1D00FFFF
+PATIENCE_SECONDS = 8.0
 
 
 def make_job(
@@ -70,7 +71,8 @@ class PoolConnection:
         """Waits until ``method`` was called so often; gives the parameters of each call."""
         while len(self.params(method)) < times:
             self._changed.clear()
-            await self._changed.wait()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._changed.wait()
         return self.params(method)
 
     def send(self, *messages: dict[str, Any] | bytes) -> None:
@@ -147,7 +149,8 @@ class ScriptedPool:
         """Waits for the upstream of that number, counted from 0."""
         while len(self.connections) <= number:
             self._opened.clear()
-            await self._opened.wait()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._opened.wait()
         return self.connections[number]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,7 +12,7 @@ from services.stratum.job import Job
 from services.stratum.version import rolled
 
 Message = dict[str, Any]
-EVERYTHING_MASK = "ffffffff"
+PATIENCE_SECONDS = 8.0
 
 
 class TalkingMiner:
@@ -50,8 +50,9 @@ class TalkingMiner:
         return request_id
 
     async def read(self) -> Message:
-        """The next message; raises EOFError where the proxy has closed."""
-        line = await self.reader.readline()
+        """The next message; raises EOFError where the proxy has closed, TimeoutError where it says nothing."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            line = await self.reader.readline()
         if not line.endswith(b"\n"):
             raise EOFError(line)
         message: Message = json.loads(line)
