@@ -20,6 +20,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
 }
 # The documentation pages set their own, wider policy; JSON needs none of what a page may do.
 _CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"

@@ -62,6 +62,8 @@ class GuardMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
+                # Asked again each time (and mostly answered 304), so that a page never runs with an older script.
+                headers.setdefault("Cache-Control", "no-cache")
             await send(message)
 
         refusal = self._refusal(scope)

@@ -29,7 +29,6 @@ function newRow(key) {
   for (const column of COLUMNS) {
     const cell = row.insertCell();
     cell.className = column;
-    cell.dataset.label = table.tHead.querySelector(`.${column}`).textContent;
   }
   rows.set(key, row);
   return row;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import httpx
@@ -17,8 +18,8 @@ from services.warehouse.address import ClickHouseAddress
 
 async def test_it_serves_until_cancelled_and_answers_what_is_in_flight() -> None:
     # A database that takes connections and says nothing: the answer takes 2 s, and the stop comes meanwhile.
-    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    database = ClickHouseAddress(port=silent.sockets[0].getsockname()[1])
+    silent = socket.create_server(("127.0.0.1", 0))
+    database = ClickHouseAddress(port=silent.getsockname()[1])
     port = unused_port()
     async with httpx.AsyncClient(timeout=10) as client:
         async with running(lambda: serve(ApiOptions(port=port, clickhouse=database, read_tokens=("t",))), port):
