@@ -11,6 +11,7 @@ import http.client
 import io
 import multiprocessing
 import os
+import socket
 import statistics
 import struct
 import tempfile
@@ -101,15 +102,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batches", type=int, default=30)
     parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--port", type=int, default=18123)
     arguments = parser.parse_args()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="embedded-insert-") as folder:
         process = multiprocessing.get_context("spawn").Process(
-            target=serve_in, args=(f"{folder}/served", arguments.port), daemon=True
+            target=serve_in, args=(f"{folder}/served", port), daemon=True
         )
         process.start()
-        wait_until_served(arguments.port)
-        served, inside = Served(arguments.port), InProcess(Path(folder) / "inside")
+        wait_until_served(port)
+        served, inside = Served(port), InProcess(Path(folder) / "inside")
         seconds: dict[str, list[float]] = {"served": [], "in process": []}
         for number in range(arguments.batches + 2):
             data = batch(arguments.rows, number)

@@ -2,7 +2,7 @@
 
 Served, as by clickhouse-server of the same version:
 
-- `/` and `/ping`; the statement in the URL (`query`), in the body, or begun in one and ended in the other, or as a form;
+- `/` and `/ping`; the statement in the URL (`query`), in the body, begun in one and ended in the other, or as a form;
 - `database`, `default_format`, `query_id`, `param_*`, any setting of the engine but those that allowed.py holds;
 - INSERT with its data in any format of allowed.FORMATS; SELECT in the same; GET is read-only;
 - Content-Encoding gzip, deflate, zstd and lz4; Accept-Encoding gzip and zstd with `enable_http_compression=1`;
@@ -12,7 +12,7 @@ Served, as by clickhouse-server of the same version:
 
 Not served: sessions (`session_id`), ClickHouse's own block compression (`compress`, `decompress`), external tables,
 X-ClickHouse-Progress, roles and quotas, `/replicas_status` and the other paths of clickhouse-server.
-Narrower than there: statements are made of what allowed.py names; VALUES takes literals, not expressions; a request that
-names no database works in `sharehouse`, and `default` holds no tables; formats with a head or foot (JSON, Parquet ...)
-are made whole in memory before they are sent.
+Narrower than there: statements are made of what allowed.py names; VALUES takes literals, not expressions; a request
+that names no database works in `sharehouse`, and `default` holds no tables; formats with a head or foot (JSON, Parquet
+and others) are made whole in memory before they are sent.
 """

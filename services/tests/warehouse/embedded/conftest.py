@@ -50,12 +50,13 @@ class Http:
         self,
         method: str = "POST",
         body: bytes | str | None = None,
+        parameters: dict[str, str] | None = None,
         *,
         path: str = "/",
         headers: dict[str, str] | None = None,
         authenticated: bool = True,
-        **query: str,
     ) -> Reply:
+        query = dict(parameters or {})
         sent = dict(self.headers)
         if authenticated:
             sent |= {"X-ClickHouse-User": self.address.user, "X-ClickHouse-Key": self.address.password}
@@ -72,10 +73,10 @@ class Http:
             connection.close()
 
     def sql(self, statement: str | bytes, **query: str) -> Reply:
-        return self.request("POST", statement, **query)
+        return self.request("POST", statement, query)
 
     def get(self, statement: str, **query: str) -> Reply:
-        return self.request("GET", query=statement, **query)
+        return self.request("GET", None, {"query": statement, **query})
 
     def value(self, statement: str, **query: str) -> str:
         """The one value that a statement gives."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import clickhouse_connect
 import pytest
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 
-def connect_facts(address: ClickHouseAddress) -> dict[str, object]:
+def connect_facts(address: ClickHouseAddress) -> dict[str, Any]:
     return {
         "host": address.host,
         "port": address.port,

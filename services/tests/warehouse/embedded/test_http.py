@@ -104,7 +104,7 @@ def test_insert(http_client: Http, name: str, data: bytes, place: str, coding: s
         body = zstd.compress(body)
     elif coding:
         body = gzip.compress(body) if coding == "gzip" else zlib.compress(body)
-    reply = http_client.request("POST", body, headers=headers, **query)
+    reply = http_client.request("POST", body, query, headers=headers)
     assert reply.status == 200, reply.text
     assert reply.summary["written_rows"] == "2"
     assert http_client.value("SELECT groupArray((a, b)) FROM t") == "[(1,'x'),(2,'y; SELECT')]"
@@ -142,7 +142,7 @@ def test_reply_is_compressed_when_asked(http_client: Http, coding: str) -> None:
     plain = http_client.request("POST", b"SELECT number FROM numbers(1000)", headers=accept)
     assert "Content-Encoding" not in plain.headers
     reply = http_client.request(
-        "POST", b"SELECT number FROM numbers(1000)", headers=accept, enable_http_compression="1"
+        "POST", b"SELECT number FROM numbers(1000)", {"enable_http_compression": "1"}, headers=accept
     )
     assert reply.headers["Content-Encoding"] == coding
     assert len(reply.body) < len(plain.body)
@@ -163,7 +163,8 @@ def test_access(http_client: Http) -> None:
     address = http_client.address
 
     def status(headers: dict[str, str] | None = None, **query: str) -> tuple[int, int]:
-        reply = http_client.request("GET", headers=headers, authenticated=False, query="SELECT 1", **query)
+        asked = {"query": "SELECT 1", **query}
+        reply = http_client.request("GET", None, asked, headers=headers, authenticated=False)
         return reply.status, reply.exception_code
 
     assert status({"X-ClickHouse-User": address.user, "X-ClickHouse-Key": address.password}) == (200, 0)
@@ -195,9 +196,9 @@ def test_access(http_client: Http) -> None:
 )
 def test_pages_of_other_sites_are_refused(http_client: Http, headers: dict[str, str]) -> None:
     for path in ("/", "/ping"):
-        assert http_client.request("GET", path=path, headers=headers, query="SELECT 1").status == 403
+        assert http_client.request("GET", None, {"query": "SELECT 1"}, path=path, headers=headers).status == 403
     local = {"Host": f"localhost:{http_client.address.port}"}
-    assert http_client.request("GET", headers=local, query="SELECT 1").status == 200
+    assert http_client.request("GET", None, {"query": "SELECT 1"}, headers=local).status == 200
 
 
 def resident_bytes() -> int:
