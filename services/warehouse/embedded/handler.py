@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# What a body may take in memory before it goes to a file: much while few requests are here, little when many are.
+FEW, FEW_BODY_BYTES, MANY_BODY_BYTES = 8, 32 << 20, 1 << 18
+
 
 class Lane:
     """Worker threads for one kind of statement, and as many places; who finds none waits in order."""
@@ -91,7 +94,12 @@ class Handler:
             self._access.authenticate(request.headers, request.query)
             if request.method in ("GET", "HEAD") and "query" not in request.query:
                 return await self.ping(request)
-            asked = await read_request(request, self._engine.temporary, self._options.max_body_bytes)
+            asked = await read_request(
+                request,
+                self._engine.temporary,
+                memory_bytes=FEW_BODY_BYTES if self._present <= FEW else MANY_BODY_BYTES,
+                max_body_bytes=self._options.max_body_bytes,
+            )
             headers["X-ClickHouse-Query-Id"] = asked.query_id
             try:
                 if asked.data is None:

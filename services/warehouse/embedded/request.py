@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # ClickHouse's max_query_size: what a statement may take, data not counted.
 MAX_STATEMENT_BYTES = 262_144
-MEMORY_BYTES = 4 << 20
 
 # Of the HTTP transport itself; everything else in the URL that is no parameter is a setting. Clients send a session_id
 # by default and hardly ever need one: it is taken, and what would have to live in the session (SET, a temporary table)
@@ -101,8 +100,8 @@ def _decode(statement: bytes) -> str:
         raise EngineError.own(BAD_ARGUMENTS, "The statement is not UTF-8") from None
 
 
-async def read_request(request: web.Request, temporary: Path, max_body_bytes: int) -> Request:
-    """Read all of a request; an INSERT's data goes to a temporary file beyond a few MiB. Raises EngineError."""
+async def read_request(request: web.Request, temporary: Path, *, memory_bytes: int, max_body_bytes: int) -> Request:
+    """Read all of a request; an INSERT's data goes to a temporary file beyond `memory_bytes`. Raises EngineError."""
     asked = Request()
     _read_url(request, asked)
     prefix = request.query.get("query", "")
@@ -125,10 +124,10 @@ async def read_request(request: web.Request, temporary: Path, max_body_bytes: in
                     continue
                 head += piece
                 if len(head) > MAX_STATEMENT_BYTES:
-                    spool = _start_data(asked, head, temporary)
+                    spool = _start_data(asked, head, temporary, memory_bytes)
         decoder.finish()
         if spool is None:
-            spool = _start_data(asked, head, temporary)
+            spool = _start_data(asked, head, temporary, memory_bytes)
     except BaseException:
         if spool is not None:
             spool.close()
@@ -139,12 +138,12 @@ async def read_request(request: web.Request, temporary: Path, max_body_bytes: in
     return asked
 
 
-def _start_data(asked: Request, head: bytearray, temporary: Path) -> IO[bytes] | None:
+def _start_data(asked: Request, head: bytearray, temporary: Path, memory_bytes: int) -> IO[bytes] | None:
     """Split `head`; for an INSERT, a file that begins with its data; otherwise the statement is the whole body."""
     text = bytes(head)
     try:
         insert = split_insert(text)
-    except UnfinishedStatementError:
+    except (UnfinishedStatementError, UnicodeDecodeError):
         insert = None
     if insert is None:
         if len(text) > MAX_STATEMENT_BYTES:
@@ -153,6 +152,6 @@ def _start_data(asked: Request, head: bytearray, temporary: Path) -> IO[bytes] |
         return None
     asked.sql = insert.sql
     asked.insert_format = insert.format
-    spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=str(temporary))
+    spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=memory_bytes, dir=str(temporary))
     spool.write(text[insert.data_start :])
     return spool

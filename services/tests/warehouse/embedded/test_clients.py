@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import clickhouse_connect
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
 if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
@@ -40,3 +41,27 @@ async def test_async_client_inserts_and_reads(database: ClickHouseAddress) -> No
     result = await client.query("SELECT a FROM t ORDER BY a")
     assert [row[0] for row in result.result_rows] == list(range(1000))
     await client.close()
+
+
+def test_sync_client_sends_parameters_as_a_form(database: ClickHouseAddress) -> None:
+    client = clickhouse_connect.get_client(
+        **connect_facts(database), autogenerate_session_id=False, form_encode_query_params=True
+    )
+    assert client.query("SELECT {a:UInt8} + {b:UInt8}", parameters={"a": 1, "b": 2}).result_rows == [(3,)]
+    client.close()
+
+
+def test_client_learns_of_errors(database: ClickHouseAddress) -> None:
+    client = clickhouse_connect.get_client(**connect_facts(database), autogenerate_session_id=False)
+    with pytest.raises(DatabaseError) as caught:
+        client.query("SELECT * FROM nothing")
+    assert caught.value.code == 60
+    with (
+        pytest.raises(StreamFailureError),
+        client.query_row_block_stream(
+            "SELECT throwIf(number = 1000000) FROM numbers(2000000) SETTINGS max_threads = 1"
+        ) as stream,
+    ):
+        for _ in stream:
+            pass
+    client.close()
