@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from services.api.access import AccessMiddleware
-from services.api.errors import install_error_handlers
+from services.api.errors import error_response, install_error_handlers
 from services.api.reference import install_reference
 from services.api.routes import health_routes, stats_routes
 from services.api.tokens import TokenBook
 from services.warehouse.queries import Queries
+from services.web.access import AccessMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from starlette.types import ASGIApp
 
     from services.api.options import ApiOptions
 
@@ -28,6 +30,9 @@ Hash rate = sum of the credited difficulty of accepted shares * 2^32 / seconds o
 second. Windows are exact to the second and end now; *yesterday* is the previous UTC day. All times are UTC, in unix
 seconds. Every answer has the header `X-Request-ID`.
 """
+
+# The documentation pages set their own, wider policy; JSON needs none of what a page may do.
+_HEADERS = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
 
 
 def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> FastAPI:
@@ -53,9 +58,13 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     )
     app.state.token_book = TokenBook(options)
     app.add_middleware(GZipMiddleware, minimum_size=1024)
-    app.add_middleware(AccessMiddleware)
+    app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure)
     install_error_handlers(app)
     install_reference(app)
     app.include_router(health_routes(queries, clock))
     app.include_router(stats_routes(queries, options, clock))
     return app
+
+
+def _failure(request_id: str) -> ASGIApp:
+    return error_response(request_id, 500, "INTERNAL_ERROR", "The request failed; the log says why")

@@ -21,13 +21,22 @@ from services.dashboard.miners import COLUMNS
 from services.dashboard.overview import Overview
 from services.dashboard.tiles import TILES
 from services.warehouse.queries import Queries
+from services.web.access import AccessMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from starlette.types import ASGIApp
+
     from services.dashboard.options import DashboardOptions
 
 _ROOM = Path(__file__).parent
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _NOT_STORED = {"Cache-Control": "no-store"}
 
 
@@ -50,6 +59,7 @@ def create_app(options: DashboardOptions) -> FastAPI:
     app.state.feed = feed
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(GuardMiddleware, options=options)
+    app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure)
 
     @app.get("/")
     async def live(request: Request) -> HTMLResponse:
@@ -72,3 +82,7 @@ def create_app(options: DashboardOptions) -> FastAPI:
 
     app.mount("/static", StaticFiles(directory=_ROOM / "static"), name="static")
     return app
+
+
+def _failure(_request_id: str) -> ASGIApp:
+    return PlainTextResponse("The page failed; the dashboard's log says why\n", 500)

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.datastructures import MutableHeaders
 
-from services.api.errors import error_response
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
 
-_HEADERS = {
+_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    # Asked again each time (and mostly answered 304), so that a page never runs with an older script.
     "Cache-Control": "no-cache",
 }
-# The documentation pages set their own, wider policy; JSON needs none of what a page may do.
-_CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class AccessMiddleware:
     """Gives each request an id (`request.state.request_id`, header X-Request-ID) and one line in the access log.
 
-    An error that no handler knew is logged with its trace and answered as a plain 500. Neither the query nor any header
-    is logged: they may hold what only the client should know.
+    `headers` go into every answer that does not set them itself. An error that no handler knew is logged with its trace
+    and answered by `failure(request_id)`. Neither the query nor any header is logged: they may hold what only the
+    client should know.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, headers: dict[str, str], failure: Callable[[str], ASGIApp]) -> None:
         self.app = app
+        self._headers = {**_HEADERS, **headers}
+        self._failure = failure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,8 +53,7 @@ class AccessMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
-                headers.setdefault("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -62,8 +63,7 @@ class AccessMiddleware:
             log.exception("request_failed", request_id=request_id, path=scope["path"])
             if status:
                 raise
-            answer = error_response(request_id, 500, "INTERNAL_ERROR", "The request failed; the log says why")
-            await answer(scope, receive, send_with_headers)
+            await self._failure(request_id)(scope, receive, send_with_headers)
         finally:
             log.info(
                 "request",

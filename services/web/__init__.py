@@ -1,0 +1,1 @@
+"""What the API and the dashboard have in common as HTTP services."""
