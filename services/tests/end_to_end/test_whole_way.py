@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -28,7 +26,7 @@ async def test_from_miner_to_page_and_again_after_a_restart(tmp_path: Path) -> N
         await asyncio.to_thread(_first_shares_show_everywhere, stack)
         async with ledger_miners([ports["PROXY_PORT"], ports["PROXY_PORT_HIGH"]], ledger):
             await asyncio.sleep(10)
-        await asyncio.to_thread(_all_three_agree, stack)
+        await asyncio.to_thread(_all_agree, stack)
         assert await asyncio.to_thread(stack.stop) == 0
     first = set(stack.pool_log())
     assert len(first) > 20
@@ -36,8 +34,7 @@ async def test_from_miner_to_page_and_again_after_a_restart(tmp_path: Path) -> N
         await asyncio.to_thread(eventually, lambda: _mined_on(stack, first), within_seconds=40, what="new shares")
         async with ledger_miners([ports["PROXY_PORT"], ports["PROXY_PORT_HIGH"]], ledger):
             await asyncio.sleep(5)
-        await asyncio.to_thread(_all_three_agree, stack)
-        _every_row_proves_itself(stack)
+        await asyncio.to_thread(_all_agree, stack)
         assert {row[0] for row in stack.rows("SELECT DISTINCT pool_label FROM shares")} == {"normal", "high_diff"}
         assert await asyncio.to_thread(stack.stop) == 0
     assert ledger.accepted <= set(stack.pool_log())
@@ -70,14 +67,11 @@ def _mined_on(stack: Stack, before: set[str]) -> bool:
     return bool(set(stack.accepted_hashes()) - before)
 
 
-def _all_three_agree(stack: Stack) -> None:
-    """With the miner held still, pool log = store = API, as sets of block hashes and as a number."""
-    miner = stack.service_pid("miner")
-    os.kill(miner, signal.SIGSTOP)
-    try:
+def _all_agree(stack: Stack) -> None:
+    """With the miner held still: pool log = store = API, as sets of block hashes and as a number; rows prove themselves."""
+    with stack.miner_held():
         eventually(lambda: _agree(stack), within_seconds=20, what="pool log = store = API")
-    finally:
-        os.kill(miner, signal.SIGCONT)
+        _every_row_proves_itself(stack)
 
 
 def _agree(stack: Stack) -> bool:

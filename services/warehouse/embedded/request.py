@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 MAX_STATEMENT_BYTES = 262_144
 
 # Of the HTTP transport itself; everything else in the URL that is no parameter is a setting. Clients send a session_id
-# by default and hardly ever need one: it is taken, and what would have to live in the session (SET, a temporary table)
-# is refused.
+# by default and hardly ever need one: it is taken, and each request stands alone, as without one.
 TRANSPORT = frozenset(
     "query database default_format user password query_id quota_key role buffer_size wait_end_of_query "
     "client_protocol_version enable_http_compression stacktrace session_id close_session session_timeout session_check "
