@@ -68,7 +68,7 @@ def _mined_on(stack: Stack, before: set[str]) -> bool:
 
 
 def _all_agree(stack: Stack) -> None:
-    """With the miner held still: pool log = store = API, as sets of block hashes and as a number; rows prove themselves."""
+    """With the miner held still: pool log = store = API, as sets of hashes and as a number; rows prove themselves."""
     with stack.miner_held():
         eventually(lambda: _agree(stack), within_seconds=20, what="pool log = store = API")
         _every_row_proves_itself(stack)
