@@ -52,5 +52,6 @@ def draw(series: Series | None) -> Drawing:
 
 def _line(points: list[str]) -> Line:
     first, last = points[0].split()[0], points[-1].split()[0]
-    path = "L".join(points)
+    # A lone point becomes a stroke without length, which round ends make a dot.
+    path = "L".join(points) if len(points) > 1 else f"{points[0]}h0"
     return Line(f"M{path}", f"M{first} {HEIGHT}L{path}L{last} {HEIGHT}Z")

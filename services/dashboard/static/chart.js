@@ -52,6 +52,15 @@ export class Chart {
     return [values.map((_, index) => start + index * step), values];
   }
 
+  // A point without neighbours has no line to be seen by.
+  lonely() {
+    const values = this.series.values;
+    const missing = (value) => value === null || value === undefined;
+    return values.flatMap((value, index) =>
+      !missing(value) && missing(values[index - 1]) && missing(values[index + 1]) ? [index] : []
+    );
+  }
+
   draw() {
     if (!this.series) return;
     if (this.plot) this.plot.destroy();
@@ -67,7 +76,7 @@ export class Chart {
         { ...axis, values: (_, ticks) => ticks.map(clock), space: 64, size: 28 },
         { ...axis, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "0" : rate(tick))), size: 84 },
       ],
-      series: [{}, { stroke: colour("accent"), fill: colour("wash"), width: 2, points: { show: false }, spanGaps: false }],
+      series: [{}, { stroke: colour("accent"), fill: colour("wash"), width: 2, points: { size: 6, fill: colour("accent"), filter: () => this.lonely() }, spanGaps: false }],
       hooks: { setCursor: [(plot) => this.read(plot.cursor.idx)] },
     };
     this.plot = new uPlot(options, this.columns(), this.place);

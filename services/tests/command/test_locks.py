@@ -23,7 +23,8 @@ def _pins(lock: str) -> dict[str, str]:
 
 
 def _names(requirements: list[str]) -> set[str]:
-    return {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requirements}
+    """As the locks write them: normalised, a dot is a hyphen (PyPA, "Names and normalization")."""
+    return {re.split(r"[^A-Za-z0-9.-]", requirement)[0].replace(".", "-").lower() for requirement in requirements}
 
 
 @pytest.mark.parametrize("lock", ["runtime", "dev"])

@@ -1,0 +1,121 @@
+"""The dashboard's pictures for the documentation: an hour of generated shares of 24 miners."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playwright.async_api import async_playwright
+
+from services.bench.processes import free_port, service, wait_for_port
+from services.dashboard.options import DashboardOptions, StratumEndpoint
+from services.dashboard.server import serve as serve_dashboard
+from services.warehouse.address import ClickHouseAddress
+from services.warehouse.embedded.options import EmbeddedOptions
+from services.warehouse.embedded.server import serve as serve_clickhouse
+from services.warehouse.migrate import migrate
+from services.warehouse.records import NO_HEADER, NO_JOB, Share
+from services.warehouse.shipper import Shipper
+from services.warehouse.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOUR_MS = 3_600_000
+MEAN_SECONDS = 20.0
+VIEWS = (
+    ("dashboard.png", 1280, 860, "light"),
+    ("dashboard-dark.png", 1280, 860, "dark"),
+    ("dashboard-phone.png", 390, 844, "light"),
+)
+CHROMIUM = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+).split()
+
+
+def hour_of_shares() -> Iterator[Share]:
+    """What 24 miners would have found; the last three joined late, one has gone."""
+    chance = random.Random(20)
+    now_ms = time.time_ns() // 1_000_000
+    for number in range(24):
+        pool = "high_diff" if number % 6 == 0 else "normal"
+        difficulty = 524_288.0 if pool == "high_diff" else 131_072.0 * 2 ** (number % 3)
+        ts_ms = now_ms - (HOUR_MS if number < 21 else HOUR_MS // 3)
+        end_ms = now_ms - (0 if number != 7 else HOUR_MS // 4)
+        while (ts_ms := ts_ms + int(1000 * chance.expovariate(1 / MEAN_SECONDS))) < end_ms:
+            reason = chance.choices(("", "stale", "low_difficulty", "pool_stale"), (985, 8, 4, 3))[0]
+            yield Share(
+                ts_ms=ts_ms,
+                proxy="proxy-1",
+                pool_label=pool,
+                pool=f"{pool.replace('_', '-')}.pool.example:3333",
+                miner=f"10.0.{number // 12}.{20 + number}:50{number:02}",
+                worker=f"farm.rack{1 + number // 8}-{1 + number % 8:02}",
+                accepted=not reason,
+                reason=reason,
+                pool_difficulty=difficulty,
+                pool_requested_difficulty=difficulty,
+                actual_difficulty=difficulty / max(chance.random(), 1e-9),
+                job=NO_JOB,
+                job_id="1",
+                extranonce1=b"",
+                extranonce2=b"",
+                header=NO_HEADER,
+            )
+
+
+async def fill(address: ClickHouseAddress, folder: Path) -> None:
+    await migrate(address)
+    spool = Spool.open(folder, max_bytes=1 << 30)
+    for share in hour_of_shares():
+        spool.append_share(share, lambda durable: None)
+    await spool.close()
+    if not await Shipper(folder, None, address).drain(30):
+        sys.exit("the generated shares did not reach ClickHouse")
+
+
+async def photograph(url: str, folder: Path) -> None:
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser_path is None:
+        sys.exit("no Chromium here: apt install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM)
+        for name, width, height, scheme in VIEWS:
+            context = await browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if scheme == "dark" else "light",
+            )
+            page = await context.new_page()
+            await page.goto(url)
+            await page.wait_for_timeout(3000)
+            await page.screenshot(path=folder / name)
+            print(folder / name)
+        await browser.close()
+
+
+async def main(pictures: Path) -> None:
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as running:
+        folder = Path(name)
+        address = ClickHouseAddress(port=free_port(), password="pictures")
+        embedded = EmbeddedOptions(data=folder / "clickhouse", port=address.port, password=address.password)
+        running.enter_context(service(serve_clickhouse, embedded, core=0))
+        wait_for_port(address.port)
+        await fill(address, folder / "spool")
+        dashboard = DashboardOptions(
+            clickhouse=address, port=free_port(), stratum=(StratumEndpoint("normal", "0.0.0.0", 3331),)
+        )
+        running.enter_context(service(serve_dashboard, dashboard, core=0))
+        wait_for_port(dashboard.port)
+        await photograph(f"http://127.0.0.1:{dashboard.port}/", pictures)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
