@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from services.proxy.options import PoolOptions
     from services.proxy.work import Work
-    from services.warehouse.records import Share
+    from services.warehouse.records import BlockCandidate, Share
     from services.warehouse.spool import Spool
 
 JOBS_REMEMBERED: Final = 16_384
@@ -29,6 +29,12 @@ class Recorder:
         if work is not None and work.key not in self._jobs:
             self._job(work, pool)
         self._spool.append_share(share, on_durable)
+
+    def block_candidate(self, candidate: BlockCandidate, work: Work, pool: PoolOptions) -> None:
+        """Spools a block candidate and, where need be, its job; also while the spool refuses shares."""
+        if work.key not in self._jobs:
+            self._job(work, pool)
+        self._spool.append_block_candidate(candidate)
 
     def _job(self, work: Work, pool: PoolOptions) -> None:
         self._jobs[work.key] = None

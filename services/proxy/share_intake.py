@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
+from services.proxy.block_candidate import CandidateKeeper
 from services.proxy.judgement import Judgement, judge
-from services.stratum.header import display
 from services.stratum.reject import (
     DUPLICATE,
     NO_VERDICT,
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from services.proxy.work import SentJob
     from services.stratum.message import Response
     from services.stratum.miner_request import Submit
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +78,15 @@ class ShareIntake:
             self._refuse_unread(reply, malformed, submit.worker, submit.job_id, ts_ms)
             return
         flight = _Flight(reply, submit, sent, judgement, ts_ms)
-        if judgement.block_candidate:
-            self._announce(flight)
         error, forward = judgement.error, judgement.forward
+        candidate = self._candidate(flight) if judgement.block_candidate else None
         if error is None or (forward and error.reject not in (DUPLICATE, UNAUTHORIZED)):
             self.in_flight += 1
-            self._forward(flight, partial(self._verdict, flight))
+            self._forward(flight, partial(self._verdict, flight, candidate))
             return
         # Credit is at stake, or the upstream is gone: our refusal stands. The pool gets a block all the same.
         if forward:
-            self._forward(flight, _ignore_verdict)
+            self._forward(flight, candidate.decided if candidate is not None else _ignore_verdict)
         self._record(flight, error.reason)
         miner.session.refuse(reply, error)
 
@@ -120,8 +115,16 @@ class ShareIntake:
         workers = self._miner.workers
         return worker if worker in workers else next(iter(workers), worker)
 
-    def _verdict(self, flight: _Flight, response: Response | None, error: tuple[int, str] | None) -> None:
+    def _verdict(
+        self,
+        flight: _Flight,
+        candidate: CandidateKeeper | None,
+        response: Response | None,
+        error: tuple[int, str] | None,
+    ) -> None:
         session = self._miner.session
+        if candidate is not None:
+            candidate.decided(response, error)
         if response is None:
             self.in_flight -= 1
             self._record(flight, NO_VERDICT.reason)
@@ -141,13 +144,17 @@ class ShareIntake:
         self._miner.wake()
 
     def _record(self, flight: _Flight, reason: str, then: partial[None] | None = None) -> None:
-        sent, judgement = flight.sent, flight.judgement
-        layout, rebuilt = sent.layout, judgement.rebuilt
         self._count(reason)
         if not reason:
-            self._pool.metrics.difficulty_accepted.inc(judgement.credited)
+            self._pool.metrics.difficulty_accepted.inc(flight.judgement.credited)
+        share = self._share(flight, reason)
+        self._pool.recorder.share(share, flight.sent.work, self._pool.options, partial(self._recorded, then))
+
+    def _share(self, flight: _Flight, reason: str) -> Share:
+        sent, judgement = flight.sent, flight.judgement
+        layout, rebuilt = sent.layout, judgement.rebuilt
         options = self._pool.options
-        share = Share(
+        return Share(
             ts_ms=flight.ts_ms,
             proxy=self._pool.proxy.name,
             pool_label=options.name,
@@ -165,7 +172,6 @@ class ShareIntake:
             extranonce2=layout.pool_extranonce2(flight.submit.extranonce2),
             header=rebuilt.header,
         )
-        self._pool.recorder.share(share, sent.work, options, partial(self._recorded, then))
 
     def _refuse_unread(self, reply: Reply, error: StratumError, worker: str, job_id: str, ts_ms: int) -> None:
         """Refuses and records a share of which no header is known."""
@@ -209,21 +215,14 @@ class ShareIntake:
             self.accepted += 1
         self._pool.metrics.share(reason)
 
-    def _announce(self, flight: _Flight) -> None:
-        self._pool.metrics.block_candidates.inc()
+    def _candidate(self, flight: _Flight) -> CandidateKeeper | None:
+        """Keeps a block; None for one that was kept before."""
         error = flight.judgement.error
-        log.warning(
-            "block_candidate",
-            pool_label=self._pool.options.name,
-            pool=self._pool.options.address,
-            miner=self._miner.address,
-            worker=flight.submit.worker,
-            hash=display(flight.judgement.rebuilt.hash),
-            header=flight.judgement.rebuilt.header.hex(),
-            height=flight.sent.work.job.height(),
-            forwarded=flight.judgement.forward,
-            refused=error.reason if error is not None else "",
-        )
+        if error is not None and error.reject is DUPLICATE:
+            return None
+        share = self._share(flight, error.reason if error is not None else "")
+        block_hash = flight.judgement.rebuilt.hash
+        return CandidateKeeper(self._pool, flight.sent.work, share, block_hash, forwarded=flight.judgement.forward)
 
 
 def _ignore_verdict(response: Response | None, error: tuple[int, str] | None) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from services.warehouse.records import FoundBlock, JobRecord, Share
+    from services.warehouse.records import BlockCandidate, FoundBlock, JobRecord, Share
 
 
 class Stream(Enum):
@@ -23,6 +23,7 @@ class Stream(Enum):
     JOBS = "jobs"
     SHARES = "shares"
     FOUND_BLOCKS = "found_blocks"
+    BLOCK_CANDIDATES = "block_candidates"
 
 
 COLUMNS: Final[dict[Stream, tuple[str, ...]]] = {
@@ -67,11 +68,32 @@ COLUMNS: Final[dict[Stream, tuple[str, ...]]] = {
         "merkle_branch",
     ),
     Stream.FOUND_BLOCKS: ("ts", "height", "nonce", "header", "chain", "hash", "worker", "pool"),
+    Stream.BLOCK_CANDIDATES: (
+        "ts",
+        "updated",
+        "height",
+        "actual_difficulty",
+        "network_difficulty",
+        "forwarded",
+        "job",
+        "header",
+        "proxy",
+        "pool_label",
+        "pool",
+        "miner",
+        "worker",
+        "refusal",
+        "pool_verdict",
+        "job_id",
+        "extranonce1",
+        "extranonce2",
+    ),
 }
 
 _SHARE = Struct("<q16sQbddd16s80s")
 _JOB = Struct("<16s32sIIIqq")
 _FOUND_BLOCK = Struct("<qQQ80s")
+_BLOCK_CANDIDATE = Struct("<qqQdd?16s80s")
 _ACCEPTED, _REJECTED = 1, 2
 _CACHED_STRINGS = 50_000
 
@@ -159,6 +181,37 @@ class RowEncoder:
                 self._string(block.hash),
                 self._string(block.worker),
                 self._string(block.pool),
+            )
+        )
+
+    def block_candidate(self, candidate: BlockCandidate) -> bytes:
+        """One row of `block_candidates`. Raises ValueError if a fixed-width field has another width."""
+        if len(candidate.header) != 80 or len(candidate.job) != 16:
+            raise ValueError(
+                f"block candidate with a header of {len(candidate.header)} and a job of {len(candidate.job)} bytes"
+            )
+        return b"".join(
+            (
+                _BLOCK_CANDIDATE.pack(
+                    candidate.ts_ms,
+                    candidate.updated_ms,
+                    candidate.height,
+                    candidate.actual_difficulty,
+                    candidate.network_difficulty,
+                    candidate.forwarded,
+                    candidate.job,
+                    candidate.header,
+                ),
+                self._string(candidate.proxy),
+                self._string(candidate.pool_label),
+                self._string(candidate.pool),
+                self._string(candidate.miner),
+                self._string(candidate.worker),
+                self._string(candidate.refusal),
+                self._string(candidate.pool_verdict),
+                self._string(candidate.job_id),
+                encode_bytes(candidate.extranonce1),
+                encode_bytes(candidate.extranonce2),
             )
         )
 

@@ -5,6 +5,9 @@ fills or ships it, so a segment whose lock can be had belongs to a dead process.
 per group commit and stream. A batch is a run of records whose bounds are recorded before it is first sent, and never
 change; batch numbers are never used again (AUTOINCREMENT: SQLite reissues the row ids of an emptied table otherwise).
 
+A segment names its streams, each with the columns of its rows, so that another release ships it too: a stream that it
+does not have is empty, one that this code does not know stays in the file for the release that does.
+
 Durability: WAL with synchronous=FULL, so a commit that returned survives a power cut. The lock is a file of its own
 because closing any descriptor of an SQLite file drops the locks that SQLite holds on it.
 """
@@ -122,8 +125,11 @@ class Segment:
         self._reader = _connect(path)
         self._reading = threading.Lock()
         self._commits = 0
+        self._streams: tuple[Stream, ...] = ()
+        self._foreign_streams: tuple[str, ...] = ()
         self.backlog = Backlog()
         try:
+            self._read_streams()
             self._measure()
         except BaseException:
             self._reader.close()
@@ -205,6 +211,8 @@ class Segment:
 
     def next_batch(self, stream: Stream, up_to: int) -> Batch | None:
         """The batch of this stream that was begun, or a new one of what was committed no later than commit `up_to`."""
+        if stream not in self._streams:
+            return None
         with self._transaction() as connection:
             batch = self._begun(connection, stream)
             if batch is not None:
@@ -263,7 +271,7 @@ class Segment:
             if self._closed:
                 return
             self._closed = True
-            emptied = self._oldest_ms(self._connection) is None
+            emptied = self._oldest_ms(self._connection) is None and not self._holds_foreign_rows()
             self._reader.close()
             self._connection.close()
             if emptied:
@@ -314,11 +322,17 @@ class Segment:
             chosen[5:] = last_seq, min(chosen[6], first_ts), max(chosen[7], last_ts)
         return tuple(chosen) or None
 
-    def _measure(self) -> None:
+    def _read_streams(self) -> None:
         if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
             return  # its process died before it had laid out the file
+        known = {stream.value for stream in Stream}
+        names = [name for (name,) in self._connection.execute("SELECT stream FROM streams")]
+        self._streams = tuple(stream for stream in Stream if stream.value in names)
+        self._foreign_streams = tuple(name for name in names if name not in known)
+
+    def _measure(self) -> None:
         rows = size = 0
-        for stream in Stream:
+        for stream in self._streams:
             count, total, last_id = self._connection.execute(
                 f"SELECT total(rows), total(bytes), max(id) FROM {stream.value}"  # noqa: S608
             ).fetchone()
@@ -327,13 +341,16 @@ class Segment:
             self._commits = max(self._commits, last_id or 0)
         self.backlog = Backlog(rows, size, self._oldest_ms(self._connection))
 
-    @staticmethod
-    def _oldest_ms(connection: sqlite3.Connection) -> int | None:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            return None
+    def _holds_foreign_rows(self) -> bool:
+        return any(
+            self._connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone()  # noqa: S608 - in a file of ours
+            for name in self._foreign_streams
+        )
+
+    def _oldest_ms(self, connection: sqlite3.Connection) -> int | None:
         firsts = (
             connection.execute(f"SELECT committed_ms FROM {stream.value} ORDER BY id LIMIT 1").fetchone()  # noqa: S608
-            for stream in Stream
+            for stream in self._streams
         )
         return min((first[0] for first in firsts if first is not None), default=None)
 

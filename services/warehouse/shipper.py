@@ -180,7 +180,9 @@ class Shipper:
         up_to = segment.last_commit
         while batch := await asyncio.to_thread(segment.next_batch, Stream.JOBS, up_to):
             await self._ship(segment, batch)
-        for stream in (Stream.SHARES, Stream.FOUND_BLOCKS):
+        for stream in Stream:
+            if stream is Stream.JOBS:
+                continue
             if batch := await asyncio.to_thread(segment.next_batch, stream, up_to):
                 await self._ship(segment, batch)
 

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from services.warehouse.records import FoundBlock, JobRecord, Share
+    from services.warehouse.records import BlockCandidate, FoundBlock, JobRecord, Share
 
 log = structlog.get_logger()
 
 GROUP_ROWS: Final = 10_000
+CANDIDATE_RESERVE_BYTES: Final = 64 * 1024 * 1024
 _HELD_BACK_ROWS: Final = 10_000
 _OTHERS_EVERY_SECONDS: Final = 2.0
 _WARN_EVERY_SECONDS: Final = 60.0
@@ -39,7 +40,7 @@ _PROBE_EVERY_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A job or a found block."""
+    """A job, a block candidate or a found block."""
 
     stream: Stream
     body: bytes
@@ -157,6 +158,17 @@ class Spool:
     def append_found_block(self, block: FoundBlock, on_durable: Callable[[bool], None] | None = None) -> None:
         """Spools a found block; never refused for want of room."""
         self._append(_Row(Stream.FOUND_BLOCKS, self._encoder.found_block(block), block.ts_ms, on_durable))
+
+    def append_block_candidate(self, candidate: BlockCandidate) -> None:
+        """Spools a block candidate; kept even while the spool refuses shares, and tried again while its disk fails.
+
+        Only beyond a reserve of its own, which a pool would fill whose network target every share meets, is it refused.
+        """
+        if self.held.backlog.bytes + self._others_bytes >= self._max_bytes + CANDIDATE_RESERVE_BYTES:
+            self._warn("block_candidates_not_recorded", reserve_bytes=CANDIDATE_RESERVE_BYTES)
+            return
+        body = self._encoder.block_candidate(candidate)
+        self._append(_Row(Stream.BLOCK_CANDIDATES, body, candidate.ts_ms, None))
 
     async def close(self) -> None:
         """Commits what has gathered and lets the segment go; a shipper then finds what is left in it. Idempotent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from services.warehouse.records import FoundBlock, JobRecord, Share
+from services.warehouse.records import BlockCandidate, FoundBlock, JobRecord, Share
 
 if TYPE_CHECKING:
     import random
@@ -72,3 +72,27 @@ def make_found_block(generator: random.Random, **changes: Any) -> FoundBlock:
         "pool": "pool.example:3333",
     }
     return FoundBlock(**(fields | changes))
+
+
+def make_block_candidate(generator: random.Random, **changes: Any) -> BlockCandidate:
+    fields: dict[str, Any] = {
+        "ts_ms": 1_789_000_000_000,
+        "updated_ms": 1_789_000_000_000,
+        "proxy": "proxy-1",
+        "pool_label": "normal",
+        "pool": "pool.example:3333",
+        "miner": "10.0.0.1:40001",
+        "worker": "account.rig1",
+        "height": generator.randrange(1_000_000),
+        "actual_difficulty": 2.0**70,
+        "network_difficulty": 2.0**69,
+        "forwarded": True,
+        "refusal": "",
+        "pool_verdict": "",
+        "job": generator.randbytes(16),
+        "job_id": "a1",
+        "extranonce1": generator.randbytes(4),
+        "extranonce2": generator.randbytes(8),
+        "header": generator.randbytes(80),
+    }
+    return BlockCandidate(**(fields | changes))

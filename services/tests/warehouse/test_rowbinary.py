@@ -7,11 +7,18 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from services.tests.warehouse.rows import display_hash, make_found_block, make_job, make_share
+from services.tests.warehouse.rows import (
+    display_hash,
+    make_block_candidate,
+    make_found_block,
+    make_job,
+    make_share,
+)
 from services.warehouse.client import Connection
 from services.warehouse.delivery import INSERT_SETTINGS
-from services.warehouse.records import NO_HEADER, NO_JOB, FoundBlock, JobRecord, Share
+from services.warehouse.records import NO_HEADER, NO_JOB, BlockCandidate, FoundBlock, JobRecord, Share
 from services.warehouse.rowbinary import COLUMNS, RowEncoder, RowReader, Stream, length_prefix
 
 if TYPE_CHECKING:
@@ -130,6 +137,24 @@ async def test_a_found_block_comes_out_as_it_was(client: AsyncClient, generator:
     assert row == {name: getattr(block, name) for name in FoundBlock.__struct_fields__}
 
 
+async def test_a_block_candidate_comes_out_as_it_was_with_the_verdict_that_came_later(
+    client: AsyncClient, generator: random.Random
+) -> None:
+    found = make_block_candidate(generator, refusal="stale", height=2**40)
+    decided = replace(found, updated_ms=found.updated_ms + 1, pool_verdict="accepted")
+    encoder = RowEncoder(uuid4())
+    for candidate in (decided, found):
+        await insert(client, Stream.BLOCK_CANDIDATES, encoder.block_candidate(candidate))
+    result = await client.query(
+        "SELECT * EXCEPT (ts, updated), toUnixTimestamp64Milli(ts) AS ts_ms,"
+        " toUnixTimestamp64Milli(updated) AS updated_ms, block_hash FROM block_candidates FINAL",
+        column_formats={"extranonce1": "bytes", "extranonce2": "bytes"},
+    )
+    (row,) = result.named_results()
+    assert row.pop("block_hash") == display_hash(found.header)
+    assert row == {name: getattr(decided, name) for name in BlockCandidate.__struct_fields__}
+
+
 @given(shares=st.lists(SHARES, max_size=30), jobs=st.lists(JOBS, max_size=3))
 def test_rows_are_found_again_in_their_bytes(shares: list[Share], jobs: list[JobRecord]) -> None:
     encoder = RowEncoder(uuid4())
@@ -147,6 +172,8 @@ def test_a_string_that_has_no_utf8_costs_no_share(generator: random.Random) -> N
 def test_a_wrong_width_is_refused(generator: random.Random, fault: dict[str, bytes]) -> None:
     with pytest.raises(ValueError, match="header of"):
         RowEncoder(uuid4()).share(make_share(generator, **fault), 1)
+    with pytest.raises(ValueError, match="header of"):
+        RowEncoder(uuid4()).block_candidate(make_block_candidate(generator, **fault))
 
 
 def test_a_jobs_wrong_width_is_refused(generator: random.Random) -> None:

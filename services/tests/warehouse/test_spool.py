@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.tests.warehouse.rows import make_found_block, make_job, make_share
+from services.tests.warehouse.rows import make_block_candidate, make_found_block, make_job, make_share
 from services.warehouse.rowbinary import RowReader, Stream
 from services.warehouse.segment import Segment, segment_paths
-from services.warehouse.spool import GROUP_ROWS, Spool
+from services.warehouse.spool import CANDIDATE_RESERVE_BYTES, GROUP_ROWS, Spool
 
 if TYPE_CHECKING:
     import random
@@ -109,7 +109,7 @@ async def test_an_empty_spool_leaves_no_file(folder: Path) -> None:
     assert segment_paths(folder) == []
 
 
-async def test_a_full_spool_refuses_shares_but_keeps_jobs(folder: Path, generator: random.Random) -> None:
+async def test_a_full_spool_refuses_shares_but_keeps_jobs_and_blocks(folder: Path, generator: random.Random) -> None:
     spool = Spool.open(folder, max_bytes=20_000)
     verdicts = Verdicts()
     for count in range(1, 200):
@@ -123,6 +123,11 @@ async def test_a_full_spool_refuses_shares_but_keeps_jobs(folder: Path, generato
     spool.append_job(make_job(generator))
     jobs = Verdicts()
     spool.append_found_block(make_found_block(generator), jobs)
+    spool.append_block_candidate(make_block_candidate(generator))
+    async with asyncio.timeout(5):
+        while (candidates := spool.held.next_batch(Stream.BLOCK_CANDIDATES, spool.held.last_commit)) is None:
+            await asyncio.sleep(0.005)
+    assert candidates.rows == 1
     assert await jobs.count(1) == [True]
 
     batch = spool.held.next_batch(Stream.SHARES, spool.held.last_commit)
@@ -131,6 +136,19 @@ async def test_a_full_spool_refuses_shares_but_keeps_jobs(folder: Path, generato
     assert spool.is_recording
     spool.append_share(make_share(generator), verdicts)
     assert (await verdicts.count(200))[-1]
+    await spool.close()
+
+
+async def test_block_candidates_have_a_reserve_that_ends_too(folder: Path, generator: random.Random) -> None:
+    spool = Spool.open(folder, max_bytes=0)
+    blocks = Verdicts()
+    spool.append_job(make_job(generator, coinbase1=bytes(CANDIDATE_RESERVE_BYTES)))
+    spool.append_found_block(make_found_block(generator), blocks)
+    await blocks.count(1)
+    spool.append_block_candidate(make_block_candidate(generator))
+    spool.append_found_block(make_found_block(generator), blocks)
+    await blocks.count(2)
+    assert spool.held.next_batch(Stream.BLOCK_CANDIDATES, spool.held.last_commit) is None
     await spool.close()
 
 

@@ -1,0 +1,92 @@
+"""Blocks: kept whatever is wrong with the share, whatever the pool says, and where shares are refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from services.tests.conftest import run_sql
+from services.tests.proxy.conftest import miner_port
+from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
+from services.tests.proxy.talking_miner import TalkingMiner
+from services.tests.proxy.test_rows import rows
+from services.tests.proxy.test_submit import EASY_BLOCK
+from services.warehouse.rowbinary import Stream
+
+if TYPE_CHECKING:
+    from services.tests.proxy.conftest import Started
+    from services.warehouse.address import ClickHouseAddress
+
+BLOCK = 2.0**-30
+COLUMNS = "refusal, pool_verdict, forwarded, worker, hex(header) AS header, block_hash, hex(job) AS job"
+
+
+def candidates(address: ClickHouseAddress) -> list[dict[str, Any]]:
+    return rows(address, "block_candidates FINAL ORDER BY ts", COLUMNS)
+
+
+async def test_candidates_of_every_fate_are_kept(started: Started, database: ClickHouseAddress) -> None:
+    script = Script(job=make_job(nbits=EASY_BLOCK))
+    async with ScriptedPool(script) as pool:
+        async with started(pool.port, database) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+            job = await miner.start("farm.rig")
+            upstream = await pool.connection()
+
+            async def submit(start: int, worker: str = "farm.rig") -> None:
+                await miner.ask("mining.submit", miner.share(job, worker=worker, at_least=BLOCK, start=start))
+
+            await submit(0)
+            twice = miner.share(job, worker="farm.rig", at_least=BLOCK, start=0)
+            await miner.ask("mining.submit", twice)
+            script.submit = lambda _: {"result": None, "error": [20, "inconclusive", None]}
+            await submit(100_000)
+            await submit(200_000, "stranger")
+            upstream.notify(make_job("next", prevhash=2, nbits=EASY_BLOCK))
+            await miner.job()
+            script.submit = lambda _: {"result": True, "error": None}
+            await submit(300_000)
+            upstream.drop()
+            await asyncio.sleep(0.1)
+            await submit(400_000)
+    kept = candidates(database)
+    assert [(row["refusal"], row["pool_verdict"], row["forwarded"], row["worker"]) for row in kept] == [
+        ("", "accepted", True, "farm.rig"),
+        ("", "pool_other", True, "farm.rig"),
+        ("unauthorized", "pool_other", True, ""),
+        ("stale", "accepted", True, "farm.rig"),
+        ("stale", "", False, "farm.rig"),
+    ]
+    hashes = {row["block_hash"] for row in rows(database)}
+    assert {row["block_hash"] for row in kept} == hashes
+    known = {row["key"] for row in rows(database, "jobs", "hex(job) AS key")}
+    assert {row["job"] for row in kept} <= known
+
+
+async def test_a_block_whose_pool_is_gone(started: Started, database: ClickHouseAddress) -> None:
+    async with ScriptedPool(Script(job=make_job(nbits=EASY_BLOCK))) as pool:
+        async with started(pool.port, database) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+            job = await miner.start("farm.rig")
+            pool.close()
+            (await pool.connection()).drop()
+            await asyncio.sleep(0.1)
+            await miner.ask("mining.submit", miner.share(job, worker="farm.rig", at_least=BLOCK))
+    (row,) = candidates(database)
+    assert (row["refusal"], row["forwarded"]) == ("upstream_gone", False)
+    assert run_sql(database, f"SELECT count() FROM {database.database}.block_candidates").strip() == b"1"
+
+
+async def test_a_block_is_kept_while_the_spool_refuses_shares(started: Started) -> None:
+    async with ScriptedPool(Script(job=make_job(nbits=EASY_BLOCK))) as pool:
+        async with started(pool.port, spool_max_bytes=1) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+            job = await miner.start("farm.rig")
+            for start in (0, 100_000):
+                share = miner.share(job, worker="farm.rig", at_least=BLOCK, start=start)
+                assert (await miner.ask("mining.submit", share))["result"] is True
+            assert not proxy.spool.is_recording
+            assert proxy.spool.unrecorded_shares > 0
+            async with asyncio.timeout(5):
+                while proxy.spool.depth_rows < 5:  # a job, two candidates, two verdicts
+                    await asyncio.sleep(0.01)
+            batch = proxy.spool.held.next_batch(Stream.BLOCK_CANDIDATES, proxy.spool.held.last_commit)
+    assert batch is not None
+    assert batch.rows == 4
