@@ -63,6 +63,11 @@ def test_ids_are_echoed_as_they_came(request_id: Any) -> None:
     assert answered.id == request_id
 
 
+@pytest.mark.parametrize("request_id", ["\ud800", 2**70, -(2**70), 0.5, {"a": [None]}])
+def test_odd_ids_are_echoed_too(request_id: Any) -> None:
+    assert json.loads(message.answer(request_id, True))["id"] == request_id
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
