@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_CANCELLATIONS: Final = 5
-
 
 class Proxy:
     """``async with`` starts and stops it; a stop takes at most ``2 * drain_seconds`` and a little."""
@@ -40,7 +38,7 @@ class Proxy:
         options = self._options
         self.spool = spool = Spool.open(options.spool, max_bytes=options.spool_max_bytes)
         self._shipper = Shipper(options.spool, spool, options.clickhouse)
-        self._shipping = asyncio.create_task(self._shipper.run(), name="shipper")
+        self._shipping = asyncio.create_task(self._shipper.run())
         metrics, recorder = Metrics(), Recorder(spool)
         metrics.watch_spool(spool, self._shipper)
         self.probes = Probes(metrics.registry, spool)
@@ -79,11 +77,12 @@ class Proxy:
         await _at_most(1.0, [listener.settle() for listener in listeners])
         await asyncio.gather(*(listener.close() for listener in listeners))
         await self.spool.close()
-        await _ended(self._shipping, 0.0)
-        draining = asyncio.create_task(self._shipper.drain(deadline_seconds), name="shipper drain")
-        await _ended(draining, deadline_seconds + 0.2)
+        self._shipping.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._shipping
+        emptied = await self._shipper.drain(deadline_seconds)
         await self.probes.close()
-        return draining.done() and not draining.cancelled() and draining.exception() is None and draining.result()
+        return emptied
 
 
 async def serve(options: ProxyOptions) -> None:
@@ -93,17 +92,6 @@ async def serve(options: ProxyOptions) -> None:
     """
     async with Proxy(options):
         await asyncio.Event().wait()
-
-
-async def _ended(task: asyncio.Task[Any], seconds: float) -> None:
-    """Waits so long, then cancels. What is deep in a library may lose a cancellation on its way: it gets several."""
-    await asyncio.wait({task}, timeout=seconds)
-    for _ in range(_CANCELLATIONS):
-        if task.done():
-            return
-        task.cancel()
-        await asyncio.wait({task}, timeout=0.1)
-    log.error("task_not_stopped", task=task.get_name())
 
 
 async def _at_most(seconds: float, waits: Iterable[Coroutine[Any, Any, None]]) -> None:

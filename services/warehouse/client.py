@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver import create_async_client
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
     from services.warehouse.address import ClickHouseAddress
@@ -22,6 +25,27 @@ class StoreUnavailable(Exception):  # noqa: N818 - a state that callers answer w
     def __init__(self, text: str, code: int | None = None) -> None:
         super().__init__(text)
         self.code = code
+
+
+@contextmanager
+def cancellation_kept() -> Iterator[None]:
+    """Whoever was cancelled in this block, or timed out, leaves it with CancelledError, whatever a library made of it.
+
+    clickhouse-connect 1.12 drops a cancellation that comes while it clears up after a failure (it closes the session of
+    a client that could not connect, or a response that broke off) and raises the failure; aiohappyeyeballs drops one
+    that comes while it ends the attempts that lost. A task that tries again after a failure would then never end.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        yield
+    except Exception as error:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError from error
+        raise
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 class Connection:
@@ -46,16 +70,17 @@ class Connection:
         """Raises what clickhouse-connect and aiohttp raise where the server cannot be reached."""
         async with self._making:
             if self._client is None:
-                self._client = await create_async_client(
-                    host=self._address.host,
-                    port=self._address.port,
-                    username=self._address.user,
-                    password=self._address.password,
-                    database=self._address.database if self._database is None else self._database,
-                    connect_timeout=self._connect_timeout_seconds,
-                    send_receive_timeout=self._timeout_seconds,
-                    query_limit=0,
-                )
+                with cancellation_kept():
+                    self._client = await create_async_client(
+                        host=self._address.host,
+                        port=self._address.port,
+                        username=self._address.user,
+                        password=self._address.password,
+                        database=self._address.database if self._database is None else self._database,
+                        connect_timeout=self._connect_timeout_seconds,
+                        send_receive_timeout=self._timeout_seconds,
+                        query_limit=0,
+                    )
             return self._client
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
-from services.warehouse.client import Connection, StoreUnavailable
+from services.warehouse.client import Connection, StoreUnavailable, cancellation_kept
 from services.warehouse.results import (
     HASHES_PER_DIFFICULTY,
     OK_SECONDS,
@@ -156,7 +156,8 @@ class Queries:
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 client = await self._connection.client()
-                result = await client.query(sql, parameters=parameters, settings=_SETTINGS)
+                with cancellation_kept():
+                    result = await client.query(sql, parameters=parameters, settings=_SETTINGS)
                 rows: Sequence[Sequence[Any]] = result.result_rows
                 return rows
         except TimeoutError as error:

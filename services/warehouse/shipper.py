@@ -17,7 +17,7 @@ import aiohttp
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from services.warehouse.client import Connection
+from services.warehouse.client import Connection, cancellation_kept
 from services.warehouse.delivery import PoisonError, deliver
 from services.warehouse.migrate import apply_migrations
 from services.warehouse.rowbinary import Stream
@@ -163,17 +163,26 @@ class Shipper:
             await asyncio.to_thread(segment.release)
 
     async def _claim(self, path: Path) -> Segment | None:
+        claiming = asyncio.create_task(asyncio.to_thread(self._claim_in_thread, path))
         try:
-            segment = await asyncio.to_thread(Segment.claim, path)
+            segment = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            # The thread goes on; a segment that it claims for nobody could be shipped by nobody.
+            await asyncio.wait({claiming})
+            raise
         except (OSError, sqlite3.Error) as error:
             if path not in self._unreadable:
                 self._unreadable.add(path)
                 log.error("spool_segment_unreadable", path=str(path), error=str(error))
             return None
+        if segment is not None and segment.backlog.rows:
+            log.info("spool_segment_claimed", segment=str(segment.id), rows=segment.backlog.rows)
+        return segment
+
+    def _claim_in_thread(self, path: Path) -> Segment | None:
+        segment = Segment.claim(path)
         if segment is not None:
             self._claimed[path] = segment
-            if segment.backlog.rows:
-                log.info("spool_segment_claimed", segment=str(segment.id), rows=segment.backlog.rows)
         return segment
 
     async def _round(self, segment: Segment) -> None:
@@ -191,8 +200,9 @@ class Shipper:
             body = await asyncio.to_thread(segment.body, batch)
             try:
                 async with asyncio.timeout(INSERT_TIMEOUT_SECONDS):
-                    await self._prepare_schema()
-                    await deliver(await self._connection.client(), batch, body)
+                    with cancellation_kept():
+                        await self._prepare_schema()
+                        await deliver(await self._connection.client(), batch, body)
                 self.shipped_batches += 1
                 self.shipped_rows += batch.rows
             except PoisonError as error:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -108,6 +109,30 @@ async def test_drain_gives_up_at_its_deadline(folder: Path, free_port: int, gene
     assert time.monotonic() - started < 1.5
     await spool.close()
     assert len(segment_paths(folder)) == 1
+
+
+async def test_a_segment_that_was_being_claimed_when_shipping_stopped_is_left_for_the_drain(
+    folder: Path, free_port: int, generator: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (await spooled(folder, generator, 5)).release()
+    claiming = threading.Event()
+    claim = Segment.claim
+
+    def slow_claim(path: Path) -> Segment | None:
+        claiming.set()
+        time.sleep(0.2)
+        return claim(path)
+
+    monkeypatch.setattr(Segment, "claim", slow_claim)
+    shipper = Shipper(folder, None, ClickHouseAddress(port=free_port))
+    async with shipping(shipper):
+        await until(claiming.is_set)
+    assert not await shipper.drain(0.5)
+    monkeypatch.undo()
+    left = Segment.claim(segment_paths(folder)[0])
+    assert left is not None
+    assert left.backlog.rows == 5
+    left.release()
 
 
 async def test_a_repeated_batch_counts_once_everywhere(
