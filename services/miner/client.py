@@ -233,8 +233,10 @@ class AsyncStratumClient:
         connection = self._connection
         if connection is None or self._closing.is_set():
             return
+        # Not wait_for: before Python 3.12 it drops a cancellation that comes together with what it waits for.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), _SILENCE_SECONDS / 4)
+            async with asyncio.timeout(_SILENCE_SECONDS / 4):
+                await self._wake.wait()
         if time.monotonic() - connection.last_heard_seconds > _SILENCE_SECONDS:
             log.warning("Nothing from the pool for %.0f s.", _SILENCE_SECONDS)
             connection.abort()
@@ -244,4 +246,5 @@ class AsyncStratumClient:
         self._wake.clear()
         if not self._closing.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()

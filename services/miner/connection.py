@@ -94,7 +94,8 @@ class PoolConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
             try:
-                await asyncio.wait_for(self._ended.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await self._ended.wait()
             except TimeoutError:
                 self._transport.abort()
 

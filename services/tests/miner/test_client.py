@@ -268,3 +268,16 @@ async def test_closing_ends_everything_soon() -> None:
         assert time.monotonic() - began < 1
         await client.connect()
         assert not client.connected
+
+
+async def test_a_cancellation_that_comes_with_other_news_is_kept(free_port: int) -> None:
+    for steps in range(5):
+        client = AsyncStratumClient("127.0.0.1", free_port, "wallet.rig", "secret")
+        task = asyncio.create_task(client.receive_jobs())
+        await asyncio.sleep(0.05)
+        client._wake.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+        assert task.cancelled(), steps
