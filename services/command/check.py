@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from services.command import configuration, layers, storage
@@ -24,6 +25,13 @@ def check(config: Path, data: Path, say: Callable[[str], None]) -> None:
     try:
         for pool in configuration.load(config, data, need_config=True).pools():
             say(f"pool {pool.name}: miners on port {pool.listen} -> {pool.host}:{pool.port} as {pool.user}")
+    except Mistake as mistake:
+        problems += mistake.problems
+    try:
+        limits = found.limits()
+        for field in dataclasses.fields(limits):
+            origin = str(found.file.path) if field.name in found.file.limits else layers.DEFAULT
+            say(f"limit {field.name:<24} {getattr(limits, field.name):<28} {origin}")
     except Mistake as mistake:
         problems += mistake.problems
     try:

@@ -83,6 +83,7 @@ def proxy(configuration: Configuration) -> ProxyOptions:
             host=settings.proxy_host,
             metrics_host=settings.metrics_host,
             metrics_port=settings.metrics_port,
+            limits=configuration.limits(),
         )
 
 

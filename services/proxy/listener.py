@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from services.proxy.miner_connection import MinerConnection
+from services.proxy.door import Door
 
 if TYPE_CHECKING:
+    from services.proxy.miner_connection import MinerConnection
     from services.proxy.pool import Pool
 
 _BACKLOG: Final = 4096
@@ -34,7 +35,7 @@ class Listener:
         pool, loop = self.pool.options, asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: MinerConnection(self.pool, self.connections), self._host, pool.listen_port, backlog=_BACKLOG
+                lambda: Door(self.pool, self.connections), self._host, pool.listen_port, backlog=_BACKLOG
             )
         except OSError as error:
             raise OSError(

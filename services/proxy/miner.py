@@ -7,6 +7,7 @@ what is to be sent gathers in ``session``, and ``wake`` asks for it to be fetche
 from __future__ import annotations
 
 import math
+from itertools import islice
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ from services.proxy.miner_session import (
     SubmitAsked,
     SubscribeAsked,
 )
+from services.proxy.pacing import MESSAGES_A_TURN
 from services.proxy.share_intake import ShareIntake
 from services.proxy.work import SentJob, SentJobs, Work, new_job_id
 from services.stratum.extranonce import ExtranonceLayout, fresh, kept
@@ -37,6 +39,7 @@ from services.stratum.version import parse_mask
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.proxy.conduct import Conduct
     from services.proxy.dialer import Dialer
     from services.proxy.pool import Pool
     from services.proxy.reply_order import Reply
@@ -57,6 +60,7 @@ class Miner:
         pool: Pool,
         address: str,
         *,
+        conduct: Conduct,
         clock: Callable[[], float],
         wake: Callable[[], None],
         close: Callable[[str], None],
@@ -67,6 +71,7 @@ class Miner:
         self.session = MinerSession(pool.limits.line_bytes)
         self.jobs = SentJobs(pool.limits.jobs_kept)
         self.workers: dict[str, None] = {}
+        self.conduct = conduct
         self.user_agent = ""
         self.is_subscribed = False
         self.version_mask = 0
@@ -84,7 +89,6 @@ class Miner:
         self._asked_mask: int | None = None
         self._pool_mask: int | None = None
         self._mask_due = self._takes_extranonce = self._spoke_stratum = self._asked_subscribe = False
-        self._told_of_workers = False
         self._junk_lines = 0
         self._handshake_began = self._heard_at = self._notified_at = clock()
         self._difficulty_due: float | None = None
@@ -100,15 +104,17 @@ class Miner:
         """What the pool wanted with the current job; 0 before the first."""
         return self._current.pool_difficulty if self._current is not None else 0.0
 
-    def receive(self, data: bytes) -> None:
-        """Takes what the miner sent."""
+    def receive(self, data: bytes) -> int:
+        """Takes what the miner sent, as many messages as a turn may have; gives their number. The rest waits inside."""
         self._heard_at = self._clock()
+        taken = 0
         try:
-            for event in self.session.receive(data):
+            for taken, event in enumerate(islice(self.session.receive(data), MESSAGES_A_TURN), 1):  # noqa: B007
                 self._handle(event)
         except LineTooLongError as error:
             self.session.farewell(str(error))
             self._close("line too long")
+        return taken
 
     def tick(self) -> None:
         """Does what is due."""
@@ -117,6 +123,7 @@ class Miner:
             self.session.farewell("no mining.subscribe came")
             self._close("handshake timeout")
         elif now >= self._heard_at + limits.idle_seconds:
+            self.session.farewell("idle for too long")
             self._close("idle")
         elif self._leave_at is not None:
             if now >= self._leave_at:
@@ -243,12 +250,8 @@ class Miner:
     def _authorize(self, asked: AuthorizeAsked) -> None:
         upstream = self._dial()
         worker = asked.authorize.worker
-        if worker not in self.workers and len(self.workers) >= self.pool.limits.workers:
-            error = StratumError(UNAUTHORIZED, f"at most {self.pool.limits.workers} workers on one connection")
-            self.session.refuse(asked.reply, error)
-            if not self._told_of_workers:
-                self._told_of_workers = True
-                log.warning("too_many_workers", **self._facts())
+        if worker not in self.workers and (why := self.pool.gate.worker_refusal(worker, self)):
+            self.session.refuse(asked.reply, StratumError(UNAUTHORIZED, why))
             return
         options = parse_password(asked.authorize.password)
         if worker not in self.workers:
@@ -307,6 +310,7 @@ class Miner:
     def _junk(self, why: str) -> None:
         self._junk_lines += 1
         self.pool.metrics.junk_lines.inc()
+        self.conduct.refused("junk", self.pool.gate.clock())
         if not self._spoke_stratum or self._junk_lines >= self.pool.limits.junk_lines:
             log.warning("not_stratum", why=why, **self._facts())
             self._close("not Stratum")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from services.proxy.dialer import Dialer, keep_alive
+from services.proxy.limit_hits import LIMIT_OF_REASON
 from services.proxy.miner import Miner
+from services.proxy.pacing import MESSAGES_A_TURN, MessageBudget, Reading
 
 if TYPE_CHECKING:
     from services.proxy.pool import Pool
@@ -21,15 +23,17 @@ _CLOSE_SECONDS: Final = 5.0
 class MinerConnection(asyncio.Protocol):
     """Feeds a Miner and sends what it says: one write per loop turn. ``connections`` holds those that are open."""
 
-    def __init__(self, pool: Pool, connections: set[MinerConnection]) -> None:
+    def __init__(self, pool: Pool, connections: set[MinerConnection], peer: tuple[str, int]) -> None:
         self._pool = pool
         self._connections = connections
         self._loop = asyncio.get_running_loop()
+        self._host, self._port = peer
         self._transport: asyncio.Transport | None = None
+        self._reading: Reading
+        self._budget = MessageBudget(pool.limits.messages_per_second, pool.gate.clock())
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._flush_due = self._reading_paused = self._half_closed = self._draining = False
-        self._told_of_unanswered = False
+        self._flush_due = self._half_closed = self._draining = self._has_backlog = self._told_to_slow_down = False
         self._why = ""
         self.miner: Miner
 
@@ -51,9 +55,8 @@ class MinerConnection(asyncio.Protocol):
     def drain(self) -> None:
         """Reads no more; answers still go out."""
         self._draining = True
-        if self._transport is not None and not self._reading_paused and not self._transport.is_closing():
-            self._reading_paused = True
-            self._transport.pause_reading()
+        if self._transport is not None:
+            self._reading.hold("stopping")
 
     def close(self, why: str) -> None:
         """Sends what is queued, then closes; a peer that does not read is cut off after a while. Idempotent."""
@@ -61,6 +64,8 @@ class MinerConnection(asyncio.Protocol):
         if transport is None or self._why:
             return
         self._why = why
+        if (limit := LIMIT_OF_REASON.get(why)) is not None:
+            self._hit(limit)
         if data := self.miner.session.outgoing():
             transport.write(data)
         transport.close()
@@ -73,10 +78,12 @@ class MinerConnection(asyncio.Protocol):
     # uvloop's transports have the interface of asyncio.Transport without being one.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
+        self._reading = Reading(transport)
         pool = self._pool
         self.miner = Miner(
             pool,
-            _printed(transport.get_extra_info("peername")),
+            _printed(self._host, self._port),
+            conduct=pool.gate.enter(self._host),
             clock=self._loop.time,
             wake=self._wake,
             close=self.close,
@@ -88,42 +95,37 @@ class MinerConnection(asyncio.Protocol):
         log.info("connect", miner=self.miner.address, pool_label=pool.options.name)
         transport.set_write_buffer_limits(high=pool.limits.queued_bytes)
         keep_alive(transport.get_extra_info("socket"))
-        if len(self._connections) > pool.limits.connections:
-            self.miner.session.farewell("too many connections")
-            self.close("too many connections")
-        else:
-            self._set_timer(self.miner.next_due)
+        self._set_timer(self.miner.next_due)
 
     def data_received(self, data: bytes) -> None:
         if self._why:
             return
+        taken = 0
         try:
-            self.miner.receive(data)
+            taken = self.miner.receive(data)
         except Exception:
             log.exception("miner_error", miner=self.miner.address)
             self.close("internal error")
+        if self.miner.conduct.is_mostly_invalid(self._pool.gate.clock()):
+            self._condemn()
         self._flush()
-        if self.unanswered >= self._pool.limits.unanswered_requests and not self._reading_paused and not self._why:
-            assert self._transport is not None
-            if not self._told_of_unanswered:
-                self._told_of_unanswered = True
-                log.warning("too_many_unanswered", miner=self.miner.address, unanswered=self.unanswered)
-            self._reading_paused = True
-            self._transport.pause_reading()
+        if not self._why:
+            self._pace(taken)
 
     def eof_received(self) -> bool:
         """A miner that half-closes still reads the answers to what it sent."""
         self._half_closed = True
-        return self.unanswered > 0
+        return self._is_owed
 
     def pause_writing(self) -> None:
         if self._transport is not None and not self._why:
             self._why = "slow reader"
-            log.warning("slow_reader", miner=self.miner.address, limit_bytes=self._pool.limits.queued_bytes)
+            self._hit("queued_bytes")
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._connections.discard(self)
+        self._pool.gate.leave(self._host)
         if self._timer is not None:
             self._timer.cancel()
         miner, metrics = self.miner, self._pool.metrics
@@ -144,6 +146,51 @@ class MinerConnection(asyncio.Protocol):
             rejected=miner.shares.rejected,
         )
 
+    # How fast
+
+    @property
+    def _is_owed(self) -> bool:
+        """Whether answers are still to come to what was sent."""
+        return self._has_backlog or self.unanswered > 0
+
+    def _pace(self, taken: int) -> None:
+        """Bounds what one connection takes of everybody's time: in a turn, in a second, and of our memory."""
+        self._has_backlog = taken == MESSAGES_A_TURN
+        if pause_seconds := self._budget.spend(taken, self._pool.gate.clock()):
+            self._hit("messages_per_second")
+            if not self._told_to_slow_down:
+                self._told_to_slow_down = True
+                most = self._pool.limits.messages_per_second
+                self.miner.session.show_message(f"too many messages: more than {most:g} a second are not read")
+                self._wake()
+            self._reading.hold("pace")
+            self._loop.call_later(pause_seconds, self._take_backlog)
+        elif self._has_backlog:
+            self._reading.hold("pace")
+            self._loop.call_soon(self._take_backlog)
+        if self.unanswered >= self._pool.limits.unanswered_requests and not self._reading.is_held("unanswered"):
+            self._hit("unanswered_requests")
+            self._reading.hold("unanswered")
+
+    def _take_backlog(self) -> None:
+        """Goes on with what was left inside, then with the socket."""
+        if self._why or self._draining:
+            return
+        self._reading.release("pace")
+        if self._has_backlog and not self._reading.is_held("unanswered"):
+            self.data_received(b"")
+
+    def _condemn(self) -> None:
+        limits, gate = self._pool.limits, self._pool.gate
+        if banned := gate.condemn(self._host):
+            log.warning("ban", miner=self.miner.address, pool_label=self._pool.options.name, seconds=limits.ban_seconds)
+        until = f"; banned for {limits.ban_seconds:.0f} seconds" if banned else ""
+        self.miner.session.farewell(f"mostly invalid shares{until}")
+        self.close("mostly invalid shares")
+
+    def _hit(self, limit: str) -> None:
+        self._pool.gate.hits.hit(limit, self._pool.options.name, self._host, miner=self.miner.address)
+
     # Sending and time
 
     def _wake(self) -> None:
@@ -158,10 +205,11 @@ class MinerConnection(asyncio.Protocol):
             return
         if data := self.miner.session.outgoing():
             transport.write(data)
-        if self._reading_paused and not self._draining and 2 * self.unanswered < self._pool.limits.unanswered_requests:
-            self._reading_paused = False
-            transport.resume_reading()
-        if self._half_closed and not self.unanswered:
+        if self._reading.is_held("unanswered") and 2 * self.unanswered < self._pool.limits.unanswered_requests:
+            self._reading.release("unanswered")
+            if not self._reading.is_held("pace"):
+                self._loop.call_soon(self._take_backlog)
+        if self._half_closed and not self._is_owed:
             self.close("closed by miner")
         elif (due := self.miner.next_due) < self._timer_at:
             self._set_timer(due)
@@ -183,9 +231,6 @@ class MinerConnection(asyncio.Protocol):
             self._timer = self._loop.call_at(at, self._tick)
 
 
-def _printed(peer: object) -> str:
+def _printed(host: str, port: int) -> str:
     """ "ip:port", with brackets around an IPv6 address."""
-    if not isinstance(peer, tuple) or len(peer) < 2:
-        return "unknown"
-    host = str(peer[0])
-    return f"[{host}]:{peer[1]}" if ":" in host else f"{host}:{peer[1]}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

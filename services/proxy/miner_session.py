@@ -192,6 +192,10 @@ class MinerSession:
         """client.reconnect to the same address."""
         self._out += message.notification("client.reconnect", [])
 
+    def show_message(self, text: str) -> None:
+        """client.show_message."""
+        self._out += message.notification("client.show_message", [text])
+
     def farewell(self, why: str) -> None:
         """An error that answers no request: why the connection ends."""
         self._out += message.refusal(None, MALFORMED.code, why)

@@ -36,9 +36,17 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what one peer can cost; all per connection but ``connections``, which is per listening port."""
+    """Bounds on what one peer can cost; per connection unless said otherwise.
+
+    Told to operators in docs/LIMITS.md.
+    """
 
     connections: int = 20_000
+    """On one listening port."""
+    connections_per_address: int = 5_000
+    """Of one address, or one IPv6 /64, on all ports; farms stand behind one address."""
+    messages_per_second: float = 500.0
+    """In the long run; ten seconds' worth may come at once. Beyond it nothing is read for a while."""
     line_bytes: int = 16 * KIB
     handshake_seconds: float = 60.0
     """From the connection to mining.subscribe."""
@@ -49,7 +57,14 @@ class Limits:
     queued_bytes: int = MIB
     """Waiting for a slow reader, who is then cut off."""
     workers: int = 32
+    new_workers_a_day: int = 50_000
+    """Worker names that this proxy did not see on this day (UTC) or the one before; beyond it they are refused."""
     junk_lines: int = 10
+    invalid_shares: float = 100.0
+    """So many, and more than half of all, within about ``ban_window_seconds``: the address is banned."""
+    ban_window_seconds: float = 300.0
+    """In that time an old share loses half its weight."""
+    ban_seconds: float = 600.0
     jobs_kept: int = 16
 
     def __post_init__(self) -> None:

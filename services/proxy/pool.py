@@ -10,6 +10,7 @@ from services.stratum.extranonce import MINER_EXTRANONCE1_BYTES
 from services.stratum.seen import SeenHeaders
 
 if TYPE_CHECKING:
+    from services.proxy.gate import Gate
     from services.proxy.metrics import PoolMetrics
     from services.proxy.options import PoolOptions, ProxyOptions
     from services.proxy.recorder import Recorder
@@ -21,12 +22,15 @@ WORKER_FIELD = "{worker}"
 class Pool:
     """Configuration, counters, and the memory of headers that outlives any connection."""
 
-    def __init__(self, pool: PoolOptions, proxy: ProxyOptions, recorder: Recorder, metrics: PoolMetrics) -> None:
+    def __init__(
+        self, pool: PoolOptions, proxy: ProxyOptions, recorder: Recorder, metrics: PoolMetrics, gate: Gate
+    ) -> None:
         self.options = pool
         self.proxy = proxy
         self.limits = proxy.limits
         self.recorder = recorder
         self.metrics = metrics
+        self.gate = gate
         self.seen = SeenHeaders()
         self.upstreams: set[Upstream] = set()
         """Every connection to the pool that is not closed, also those that only wait for last verdicts."""

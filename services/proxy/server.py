@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from services.proxy.gate import Gate
 from services.proxy.listener import Listener
 from services.proxy.metrics import Metrics, PoolMetrics
 from services.proxy.pool import Pool
@@ -18,6 +19,8 @@ from services.warehouse.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
+
+    from prometheus_client import CollectorRegistry
 
     from services.proxy.options import ProxyOptions
 
@@ -32,6 +35,7 @@ class Proxy:
         self.listeners: dict[str, Listener] = {}
         self.probes: Probes
         self.spool: Spool
+        self.registry: CollectorRegistry
 
     async def __aenter__(self) -> Proxy:
         """Raises OSError, in one sentence, for a folder or a port that cannot be used."""
@@ -40,12 +44,14 @@ class Proxy:
         self._shipper = Shipper(options.spool, spool, options.clickhouse)
         self._shipping = asyncio.create_task(self._shipper.run())
         metrics, recorder = Metrics(), Recorder(spool)
+        self.registry = metrics.registry
+        gate = Gate(options.limits, metrics.registry)
         metrics.watch_spool(spool, self._shipper)
         self.probes = Probes(metrics.registry, spool)
         try:
             await self.probes.open(options.metrics_host, options.metrics_port)
             for pool in options.pools:
-                listener = Listener(Pool(pool, options, recorder, PoolMetrics(metrics, pool.name)), options.host)
+                listener = Listener(Pool(pool, options, recorder, PoolMetrics(metrics, pool.name), gate), options.host)
                 await listener.open()
                 self.listeners[pool.name] = listener
                 log.info("listening", pool_label=pool.name, pool=pool.address, host=options.host, port=listener.port)

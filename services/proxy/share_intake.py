@@ -8,9 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from services.proxy.block_candidate import CandidateKeeper
+from services.proxy.conduct import is_rounded_down
 from services.proxy.judgement import Judgement, judge
 from services.stratum.reject import (
     DUPLICATE,
+    LOW_DIFFICULTY,
     NO_VERDICT,
     NOT_SUBSCRIBED,
     UNAUTHORIZED,
@@ -144,7 +146,7 @@ class ShareIntake:
         self._miner.wake()
 
     def _record(self, flight: _Flight, reason: str, then: partial[None] | None = None) -> None:
-        self._count(reason)
+        self._count(reason, is_free=reason == LOW_DIFFICULTY.reason and is_rounded_down(flight.judgement))
         if not reason:
             self._pool.metrics.difficulty_accepted.inc(flight.judgement.credited)
         share = self._share(flight, reason)
@@ -208,11 +210,15 @@ class ShareIntake:
         if then is not None:
             then()
 
-    def _count(self, reason: str) -> None:
+    def _count(self, reason: str, *, is_free: bool = False) -> None:
+        conduct, now = self._miner.conduct, self._pool.gate.clock()
         if reason:
             self.rejected += 1
+            if not is_free:
+                conduct.refused(reason, now)
         else:
             self.accepted += 1
+            conduct.accepted(now)
         self._pool.metrics.share(reason)
 
     def _candidate(self, flight: _Flight) -> CandidateKeeper | None:

@@ -18,8 +18,9 @@ PATIENCE_SECONDS = 8.0
 class TalkingMiner:
     """``async with`` connects. Keeps apart answers, jobs and other notifications in the order they came."""
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1", local: str | None = None) -> None:
         self._address = host, port
+        self._local = None if local is None else (local, 0)
         self.log: list[Message] = []
         self.extranonce1 = b""
         self.extranonce2_size = 0
@@ -28,7 +29,7 @@ class TalkingMiner:
         self._ids = 0
 
     async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection(*self._address, limit=1 << 22)
+        self.reader, self.writer = await asyncio.open_connection(*self._address, limit=1 << 22, local_addr=self._local)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,0 +1,51 @@
+"""Meets a connection that was just taken: lets it in as a miner's, or says why not and shuts it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from services.proxy.miner_connection import MinerConnection
+from services.stratum import message
+from services.stratum.reject import MALFORMED
+
+if TYPE_CHECKING:
+    from services.proxy.pool import Pool
+
+_SHUT_SECONDS: Final = 2.0
+
+
+class Door(asyncio.Protocol):
+    """One for each connection, and gone as soon as it is let in. ``peer`` is told where the socket does not know it."""
+
+    def __init__(self, pool: Pool, connections: set[MinerConnection], peer: tuple[str, int] | None = None) -> None:
+        self._pool = pool
+        self._connections = connections
+        self._peer = peer
+
+    # uvloop's transports have the interface of asyncio.Transport without being one.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        peer = self._peer or _peer_of(transport)
+        if (refusal := self._refusal(peer[0])) is None:
+            connection = MinerConnection(self._pool, self._connections, peer)
+            transport.set_protocol(connection)
+            connection.connection_made(transport)
+            return
+        limit, why = refusal
+        self._pool.gate.hits.hit(limit, self._pool.options.name, peer[0])
+        self._pool.metrics.closed(why if limit == "connections" else limit.replace("_", " "))
+        transport.write(message.refusal(None, MALFORMED.code, why))
+        transport.close()
+        # Somebody who does not even read that must not stay.
+        asyncio.get_running_loop().call_later(_SHUT_SECONDS, transport.abort)
+
+    def _refusal(self, address: str) -> tuple[str, str] | None:
+        if len(self._connections) >= self._pool.limits.connections:
+            return "connections", "too many connections"
+        return self._pool.gate.refusal(address)
+
+
+def _peer_of(transport: asyncio.Transport) -> tuple[str, int]:
+    peer = transport.get_extra_info("peername")
+    # A peer that has gone already has no name.
+    return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) and len(peer) >= 2 else ("unknown", 0)
