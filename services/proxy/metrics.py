@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from services.warehouse.spool import Spool
 
 _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
 class Metrics:
@@ -53,6 +54,15 @@ class Metrics:
             pool,
             buckets=_LATENCY_BUCKETS,
             registry=registry,
+        )
+        self.loop_lag = Histogram(
+            "event_loop_lag_seconds",
+            "How late the event loop runs what is due",
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+        self.reports_failed = Counter(
+            "reports_failed", "Heartbeats, with the sessions in them, that ClickHouse did not take", registry=registry
         )
         self.extranonce_changes = Counter(
             "miner_extranonce_changes",

@@ -92,6 +92,7 @@ class MinerConnection(asyncio.Protocol):
         pool.metrics.connections_opened.inc()
         pool.metrics.connections.inc()
         self._connections.add(self)
+        pool.sessions.begin(self.miner)
         log.info("connect", miner=self.miner.address, pool_label=pool.options.name)
         transport.set_write_buffer_limits(high=pool.limits.queued_bytes)
         keep_alive(transport.get_extra_info("socket"))
@@ -133,6 +134,7 @@ class MinerConnection(asyncio.Protocol):
         self._why = reason
         metrics.connections.dec()
         metrics.closed(reason)
+        self._pool.sessions.end(miner, reason)
         if miner.dialer is not None:
             miner.dialer.stop()
         log.info(

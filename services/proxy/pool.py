@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from services.proxy.metrics import PoolMetrics
     from services.proxy.options import PoolOptions, ProxyOptions
     from services.proxy.recorder import Recorder
+    from services.proxy.session_book import SessionBook
     from services.proxy.upstream import Upstream
 
 WORKER_FIELD = "{worker}"
@@ -23,7 +24,13 @@ class Pool:
     """Configuration, counters, and the memory of headers that outlives any connection."""
 
     def __init__(
-        self, pool: PoolOptions, proxy: ProxyOptions, recorder: Recorder, metrics: PoolMetrics, gate: Gate
+        self,
+        pool: PoolOptions,
+        proxy: ProxyOptions,
+        recorder: Recorder,
+        metrics: PoolMetrics,
+        gate: Gate,
+        sessions: SessionBook,
     ) -> None:
         self.options = pool
         self.proxy = proxy
@@ -31,6 +38,7 @@ class Pool:
         self.recorder = recorder
         self.metrics = metrics
         self.gate = gate
+        self.sessions = sessions
         self.seen = SeenHeaders()
         self.upstreams: set[Upstream] = set()
         """Every connection to the pool that is not closed, also those that only wait for last verdicts."""

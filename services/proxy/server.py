@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from services.proxy.gate import Gate
 from services.proxy.listener import Listener
+from services.proxy.loop_lag import LoopLag
 from services.proxy.metrics import Metrics, PoolMetrics
 from services.proxy.pool import Pool
 from services.proxy.probes import Probes
 from services.proxy.recorder import Recorder
+from services.proxy.reporter import Reporter
+from services.proxy.session_book import SessionBook
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from services.proxy.options import ProxyOptions
 
 log = structlog.get_logger()
+
+_FAREWELL_SECONDS: Final = 1.0
 
 
 class Proxy:
@@ -47,11 +52,18 @@ class Proxy:
         self.registry = metrics.registry
         gate = Gate(options.limits, metrics.registry)
         metrics.watch_spool(spool, self._shipper)
+        sessions = SessionBook(options.name, str(spool.segment))
+        self._lag = LoopLag(metrics.loop_lag.observe)
+        self._reporter = Reporter(
+            options.name, options.clickhouse, sessions, spool, self._lag, metrics, self._pools_and_miners
+        )
+        self._reporting = asyncio.create_task(self._reporter.run())
         self.probes = Probes(metrics.registry, spool)
         try:
             await self.probes.open(options.metrics_host, options.metrics_port)
             for pool in options.pools:
-                listener = Listener(Pool(pool, options, recorder, PoolMetrics(metrics, pool.name), gate), options.host)
+                pool_metrics = PoolMetrics(metrics, pool.name)
+                listener = Listener(Pool(pool, options, recorder, pool_metrics, gate, sessions), options.host)
                 await listener.open()
                 self.listeners[pool.name] = listener
                 log.info("listening", pool_label=pool.name, pool=pool.address, host=options.host, port=listener.port)
@@ -65,6 +77,9 @@ class Proxy:
         log.info("proxy_stopping")
         emptied = await self._stop()
         log.info("proxy_stopped", spool_emptied=emptied)
+
+    def _pools_and_miners(self) -> list[tuple[Pool, int]]:
+        return [(listener.pool, len(listener.connections)) for listener in self.listeners.values()]
 
     async def _stop(self) -> bool:
         """No new connections, replies in flight answered, shares on disk, then in ClickHouse: True if all are there.
@@ -82,11 +97,14 @@ class Proxy:
         # Verdicts that came last are still on their way to the disk.
         await _at_most(1.0, [listener.settle() for listener in listeners])
         await asyncio.gather(*(listener.close() for listener in listeners))
+        self._lag.stop()
         await self.spool.close()
-        self._shipping.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._shipping
-        emptied = await self._shipper.drain(deadline_seconds)
+        for task in (self._shipping, self._reporting):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        farewell = _at_most(_FAREWELL_SECONDS, [self._reporter.close()])
+        emptied, _ = await asyncio.gather(self._shipper.drain(deadline_seconds), farewell)
         await self.probes.close()
         return emptied
 

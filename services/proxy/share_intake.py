@@ -44,16 +44,25 @@ class _Flight:
 
 
 class ShareIntake:
-    """One miner's. ``accepted`` and ``rejected`` count verdicts; shares ``in_flight`` are not answered yet."""
+    """One miner's. ``accepted`` and ``rejected`` count verdicts; shares ``in_flight`` are not answered yet.
 
-    __slots__ = ("_miner", "_pool", "accepted", "in_flight", "rejected")
+    ``credited`` is the sum of the accepted shares' credited difficulty, ``last_accepted_ms`` when the last one came.
+    """
+
+    __slots__ = ("_miner", "_pool", "accepted", "credited", "in_flight", "last_accepted_ms", "rejected_by_reason")
 
     def __init__(self, miner: Miner) -> None:
         self.accepted = 0
-        self.rejected = 0
+        self.credited = 0.0
+        self.last_accepted_ms = 0
+        self.rejected_by_reason: dict[str, int] = {}
         self.in_flight = 0
         self._miner = miner
         self._pool = miner.pool
+
+    @property
+    def rejected(self) -> int:
+        return sum(self.rejected_by_reason.values())
 
     def take(self, asked: SubmitAsked) -> None:
         """Decides on a share, or lets the pool decide."""
@@ -149,6 +158,8 @@ class ShareIntake:
         self._count(reason, is_free=reason == LOW_DIFFICULTY.reason and is_rounded_down(flight.judgement))
         if not reason:
             self._pool.metrics.difficulty_accepted.inc(flight.judgement.credited)
+            self.credited += flight.judgement.credited
+            self.last_accepted_ms = flight.ts_ms
         share = self._share(flight, reason)
         self._pool.recorder.share(share, flight.sent.work, self._pool.options, partial(self._recorded, then))
 
@@ -213,7 +224,7 @@ class ShareIntake:
     def _count(self, reason: str, *, is_free: bool = False) -> None:
         conduct, now = self._miner.conduct, self._pool.gate.clock()
         if reason:
-            self.rejected += 1
+            self.rejected_by_reason[reason] = self.rejected_by_reason.get(reason, 0) + 1
             if not is_free:
                 conduct.refused(reason, now)
         else:

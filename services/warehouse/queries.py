@@ -13,6 +13,17 @@ import aiohttp
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from services.warehouse.client import Connection, StoreUnavailable, cancellation_kept
+from services.warehouse.proxies import (
+    ALIVE_SECONDS,
+    PROXIES_SQL,
+    SESSIONS_SQL,
+    ProxyPool,
+    ProxyRow,
+    SessionRow,
+    proxy_row,
+    session_row,
+    sessions_bound,
+)
 from services.warehouse.results import (
     HASHES_PER_DIFFICULTY,
     OK_SECONDS,
@@ -36,7 +47,10 @@ __all__ = [
     "MinerRow",
     "MinerTotals",
     "PoolStats",
+    "ProxyPool",
+    "ProxyRow",
     "Queries",
+    "SessionRow",
     "StoreUnavailable",
     "WindowSums",
     "WorkerStats",
@@ -118,6 +132,20 @@ class Queries:
             )
             for row in rows
         ]
+
+    async def proxies(self, now: int, *, alive_seconds: int = ALIVE_SECONDS) -> list[ProxyRow]:
+        """Every process of a proxy that told of itself in the last 24 h, by name, the latest first."""
+        return [proxy_row(row, now, alive_seconds) for row in await self._rows(PROXIES_SQL, {"now": now})]
+
+    async def sessions(
+        self, now: int, *, ended_within_seconds: int = 0, alive_seconds: int = ALIVE_SECONDS
+    ) -> list[SessionRow]:
+        """Miners' connections that last, and those that ended in the last `ended_within_seconds`; the oldest first.
+
+        At most MOST_SESSIONS of them.
+        """
+        bound = sessions_bound(now, ended_within_seconds, alive_seconds)
+        return [session_row(row) for row in await self._rows(SESSIONS_SQL, bound)]
 
     async def hash_rate_series(
         self, now: int, *, seconds: int = 3_600, step_seconds: int = 60, pool: str | None = None

@@ -1,0 +1,170 @@
+"""What a proxy tells of itself, and its one way into ClickHouse: the latest state of sessions, and a heartbeat.
+
+Nothing is spooled: a row that is lost is made good by the next one for the same key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import msgspec
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error
+from msgspec import Struct
+
+from services.warehouse.client import Connection, StoreUnavailable, cancellation_kept
+from services.warehouse.migrate import apply_migrations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from services.warehouse.address import ClickHouseAddress
+
+WRITE_SECONDS: Final = 5.0
+_SETTINGS: Final = {"async_insert": 0}
+_TIMES: Final = ("updated", "connected", "disconnected", "last_share", "ts", "started")
+_COLUMNS: Final = {f"{name}_ms": name for name in _TIMES}
+
+
+class Session(Struct, frozen=True, kw_only=True, rename=_COLUMNS):
+    """One miner's connection, as table `sessions` keeps it. Times are unix milliseconds."""
+
+    updated_ms: int
+    """The greatest of a connection's rows counts."""
+    proxy: str
+    instance: str
+    """UUID of the proxy's process."""
+    connection: int
+    """Counts within the instance."""
+    pool_label: str
+    pool: str
+    miner: str
+    """Miner's address, "ip:port"."""
+    workers: tuple[str, ...]
+    user_agent: str
+    connected_ms: int
+    disconnected_ms: int | None
+    disconnect_reason: str
+    difficulty: float
+    """What the miner was told last; 0 before that."""
+    last_share_ms: int | None
+    """When it last submitted one that was accepted."""
+    accepted: int
+    rejected_by_reason: dict[str, int]
+    hash_rate: float
+    """H/s, by the credited difficulty of the last minutes."""
+
+
+class PoolState(Struct, frozen=True, kw_only=True):
+    """How one proxy stands with one pool."""
+
+    pool_label: str
+    pool: str
+    """The address in use, "host:port"."""
+    state: str
+    """ready: at least one connection works; away: miners wait for one; idle: nobody needs one."""
+    miners: int
+    upstreams: int
+    """Connections that work."""
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True, rename=_COLUMNS):
+    """One proxy's process, as table `heartbeats` keeps it. Times are unix milliseconds."""
+
+    ts_ms: int
+    proxy: str
+    instance: str
+    started_ms: int
+    stopped: bool
+    """It has stopped in order: this is its last."""
+    version: str
+    miners: int
+    spool_rows: int
+    spool_bytes: int
+    spool_oldest_age_seconds: float
+    spool_recording: bool
+    unrecorded_shares: int
+    loop_lag_seconds: float
+    """The longest that the event loop was held up since the heartbeat before."""
+    pools: tuple[PoolState, ...]
+
+
+class StateWriter:
+    """Writes to ClickHouse, creating the schema where it is missing. One call at a time."""
+
+    def __init__(self, address: ClickHouseAddress) -> None:
+        self._address = address
+        self._connection = Connection(address, timeout_seconds=WRITE_SECONDS)
+        self._schema_ready = False
+
+    async def write(self, sessions: Sequence[Session], heartbeat: Heartbeat) -> None:
+        """Raises StoreUnavailable, within WRITE_SECONDS and a little, where ClickHouse did not take it all."""
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                with cancellation_kept():
+                    await self._write(sessions, heartbeat)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"ClickHouse took no state in {WRITE_SECONDS:g} s") from error
+        except ClickHouseError as error:
+            self._schema_ready = False
+            raise StoreUnavailable(str(error), error.code if isinstance(error, Error) else None) from error
+        except (OSError, aiohttp.ClientError) as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def _write(self, sessions: Sequence[Session], heartbeat: Heartbeat) -> None:
+        if not self._schema_ready:
+            await apply_migrations(self._address)
+            self._schema_ready = True
+        if sessions:
+            await self._insert("sessions", session_fields(), encode_sessions(sessions))
+        columns = heartbeat_columns(heartbeat)
+        await self._insert("heartbeats", tuple(columns), msgspec.json.encode(columns))
+
+    async def _insert(self, table: str, columns: tuple[str, ...], body: bytes) -> None:
+        client = await self._connection.client()
+        await client.raw_insert(
+            table, column_names=columns, insert_block=body, fmt="JSONEachRow", settings=dict(_SETTINGS)
+        )
+
+
+def session_fields() -> tuple[str, ...]:
+    """The columns of `sessions`."""
+    return Session.__struct_encode_fields__
+
+
+def encode_sessions(sessions: Iterable[Session]) -> bytes:
+    """Rows as JSON, one a line."""
+    return b"\n".join([_encoded(session) for session in sessions])
+
+
+def heartbeat_columns(heartbeat: Heartbeat) -> dict[str, Any]:
+    """A row of `heartbeats` by column; `pools` becomes one array for each of its fields."""
+    row = _columns(heartbeat)
+    pools = row.pop("pools")
+    return row | {f"pools.{name}": [pool[name] for pool in pools] for name in PoolState.__struct_fields__}
+
+
+def _columns(record: Session | Heartbeat) -> dict[str, Any]:
+    row: dict[str, Any] = msgspec.to_builtins(record)
+    for name in _TIMES:
+        if row.get(name) is not None:
+            row[name] = datetime.fromtimestamp(row[name] / 1000, UTC).isoformat(" ", "milliseconds")[:23]
+    return row
+
+
+def _encoded(session: Session) -> bytes:
+    try:
+        return msgspec.json.encode(_columns(session))
+    except UnicodeEncodeError:
+        # A lone surrogate, which JSON from a miner may spell and UTF-8 cannot.
+        workers = tuple(_storable(worker) for worker in session.workers)
+        return _encoded(msgspec.structs.replace(session, workers=workers, user_agent=_storable(session.user_agent)))
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
