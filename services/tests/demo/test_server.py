@@ -182,13 +182,15 @@ async def test_vardiff_reaches_the_miner_with_a_job_of_its_own(tmp_path: Path) -
         deadline = time.monotonic() + 10
         while miner.difficulty == EASY and time.monotonic() < deadline:
             job = miner.jobs[-1]
-            assert (await miner.submit(job, miner.find(job, job.share_target)))["result"] is True
+            assert (await miner.submit(job, miner.find(job, job.share_target, above=job.network_target)))[
+                "result"
+            ] is True
         assert EASY < miner.difficulty <= 2.0**-14
         await miner.wait_for_jobs(2)
         job = miner.jobs[-1]
         assert job.difficulty == miner.difficulty
         assert job.params[:1] != miner.jobs[0].params[:1]
-        assert (await miner.submit(job, miner.find(job, job.share_target)))["result"] is True
+        assert (await miner.submit(job, miner.find(job, job.share_target, above=job.network_target)))["result"] is True
         assert code(await miner.submit(job, miner.find(job, 4 * job.share_target, above=job.share_target))) == 23
         await miner.close()
 
