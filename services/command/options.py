@@ -84,6 +84,7 @@ def proxy(configuration: Configuration) -> ProxyOptions:
             metrics_host=settings.metrics_host,
             metrics_port=settings.metrics_port,
             limits=configuration.limits(),
+            trusted_proxies=settings.trusted_proxies,
         )
 
 

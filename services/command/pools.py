@@ -113,7 +113,7 @@ def _host_reason(value: Any) -> str | None:
         return "must not be empty"
     if "://" in value:
         return f"must be a host alone, without {value.split('://')[0]}://"
-    if re.search(r"[\s/@]", value) or re.search(r"^[^:]+:\d+$", value):
+    if re.search(r"[\s/@\[\]]", value) or re.search(r"^[^:]+:\d+$", value):
         return f"must be a host name or an IP address alone, not {value!r}; its port stands in `port`"
     if _PLACEHOLDER_HOST.search(value):
         return f"still the placeholder {value!r}; put your pool's host here"

@@ -30,7 +30,8 @@ def _network(value: str) -> str:
 def _host(value: str) -> str:
     if "://" in value or any(character.isspace() for character in value):
         raise ValueError("must be a host name or an IP address alone, without scheme or port")
-    return value
+    # Brackets belong around an IPv6 address only where a port follows.
+    return value[1:-1] if value.startswith("[") and value.endswith("]") else value
 
 
 def _one_line(value: str) -> str:

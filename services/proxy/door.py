@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from services.proxy.acceptor import plain_peer
 from services.proxy.miner_connection import MinerConnection
 from services.stratum import message
 from services.stratum.reject import MALFORMED
@@ -25,7 +26,7 @@ class Door(asyncio.Protocol):
 
     # uvloop's transports have the interface of asyncio.Transport without being one.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        peer = self._peer or _peer_of(transport)
+        peer = self._peer or plain_peer(transport.get_extra_info("peername"))
         if (refusal := self._refusal(peer[0])) is None:
             connection = MinerConnection(self._pool, self._connections, peer)
             transport.set_protocol(connection)
@@ -43,9 +44,3 @@ class Door(asyncio.Protocol):
         if len(self._connections) >= self._pool.limits.connections:
             return "connections", "too many connections"
         return self._pool.gate.refusal(address)
-
-
-def _peer_of(transport: asyncio.Transport) -> tuple[str, int]:
-    peer = transport.get_extra_info("peername")
-    # A peer that has gone already has no name.
-    return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) and len(peer) >= 2 else ("unknown", 0)

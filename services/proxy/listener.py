@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from services.proxy.acceptor import Acceptor, TrustedNetworks
 from services.proxy.door import Door
+from services.proxy.listening_socket import BACKLOG, listening_socket
+from services.proxy.options import host_and_port
 
 if TYPE_CHECKING:
     from services.proxy.miner_connection import MinerConnection
     from services.proxy.pool import Pool
 
-_BACKLOG: Final = 4096
 _DRAIN_POLL_SECONDS: Final = 0.02
 
 
@@ -22,7 +24,7 @@ class Listener:
         self.pool = pool
         self.connections: set[MinerConnection] = set()
         self._host = host
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | Acceptor | None = None
 
     @property
     def port(self) -> int:
@@ -33,15 +35,22 @@ class Listener:
     async def open(self) -> None:
         """Raises OSError, with the address in it, where the port cannot be had."""
         pool, loop = self.pool.options, asyncio.get_running_loop()
+        trusted = self.pool.proxy.trusted_proxies
         try:
-            self._server = await loop.create_server(
-                lambda: Door(self.pool, self.connections), self._host, pool.listen_port, backlog=_BACKLOG
-            )
+            listening = listening_socket(self._host, pool.listen_port)
+            if trusted:
+                self._server = Acceptor(listening, self._door, TrustedNetworks(trusted), self.pool.gate, pool.name)
+            else:
+                self._server = await loop.create_server(self._door, sock=listening, backlog=BACKLOG)
         except OSError as error:
             raise OSError(
-                f"pool {pool.name} cannot listen on {self._host}:{pool.listen_port}: {error.strerror or error}; "
+                f"pool {pool.name} cannot listen on {host_and_port(self._host, pool.listen_port)}: "
+                f"{error.strerror or error}; "
                 "is another process using the port?"
             ) from error
+
+    def _door(self, peer: tuple[str, int] | None = None) -> Door:
+        return Door(self.pool, self.connections, peer)
 
     def refuse(self) -> None:
         """Takes no new connections, and reads no more from those that are open."""

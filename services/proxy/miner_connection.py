@@ -10,6 +10,7 @@ import structlog
 from services.proxy.dialer import Dialer, keep_alive
 from services.proxy.limit_hits import LIMIT_OF_REASON
 from services.proxy.miner import Miner
+from services.proxy.options import host_and_port
 from services.proxy.pacing import MESSAGES_A_TURN, MessageBudget, Reading
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class MinerConnection(asyncio.Protocol):
         pool = self._pool
         self.miner = Miner(
             pool,
-            _printed(self._host, self._port),
+            host_and_port(self._host, self._port),
             conduct=pool.gate.enter(self._host),
             clock=self._loop.time,
             wake=self._wake,
@@ -231,8 +232,3 @@ class MinerConnection(asyncio.Protocol):
         if not self._why:
             self._timer_at = at
             self._timer = self._loop.call_at(at, self._tick)
-
-
-def _printed(host: str, port: int) -> str:
-    """ "ip:port", with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

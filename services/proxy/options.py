@@ -14,6 +14,11 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
+def host_and_port(host: str, port: int) -> str:
+    """ "host:port", with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """One ``[pools.NAME]`` table and the port that miners reach it by.
@@ -31,7 +36,7 @@ class PoolOptions:
     @property
     def address(self) -> str:
         """ "host:port", as it is recorded with each share."""
-        return f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,8 @@ class ProxyOptions:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9333
     limits: Limits = field(default_factory=Limits)
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of load balancers, who may begin a connection with a PROXY protocol header and are believed."""
     verdict_timeout_seconds: float = 30.0
     silence_seconds: float = 30.0
     """With nothing new from the pool for so long, the current job is sent again."""

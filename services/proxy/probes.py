@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client import generate_latest
 
+from services.proxy.options import host_and_port
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
@@ -42,7 +44,8 @@ class Probes:
         except OSError as error:
             await self.close()
             raise OSError(
-                f"metrics cannot listen on {host}:{port}: {error.strerror or error}; set METRICS_PORT to a free port"
+                f"metrics cannot listen on {host_and_port(host, port)}: {error.strerror or error}; "
+                "set METRICS_PORT to a free port"
             ) from error
 
     async def close(self) -> None:

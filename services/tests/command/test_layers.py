@@ -56,6 +56,11 @@ def test_lists_are_split_at_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
 
 
+def test_an_ipv6_address_may_stand_in_brackets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROXY_HOST", "[::1]")
+    assert load(dotenv=tmp_path / ".env").settings.proxy_host == "::1"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -33,10 +33,10 @@ def proxy_options(
     user = more.pop("user", "pool-wallet")
     return ProxyOptions(
         name="test-proxy",
-        pools=(PoolOptions("normal", 0, "127.0.0.1", pool_port, user, "pool-password"),),
+        pools=(PoolOptions("normal", 0, more.pop("pool_host", "127.0.0.1"), pool_port, user, "pool-password"),),
         spool=spool,
         clickhouse=clickhouse or ClickHouseAddress(port=unused_port()),
-        host="127.0.0.1",
+        host=more.pop("host", "127.0.0.1"),
         metrics_port=0,
         drain_seconds=more.pop("drain_seconds", 0.1 if clickhouse is None else 5.0),
         **more,

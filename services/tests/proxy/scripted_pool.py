@@ -124,14 +124,15 @@ class PoolConnection:
 class ScriptedPool:
     """``async with`` opens it. ``connections`` are all that it ever had, by age."""
 
-    def __init__(self, script: Script | None = None, *, port: int = 0) -> None:
+    def __init__(self, script: Script | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.script = script or Script()
         self.connections: list[PoolConnection] = []
+        self.host = host
         self.port = port
         self._opened = asyncio.Event()
 
     async def __aenter__(self) -> ScriptedPool:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=1 << 22)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=1 << 22)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any, Self
 
+from services.proxy.options import host_and_port
 from services.stratum.difficulty import actual_difficulty
 from services.stratum.header import sha256d
 from services.stratum.job import Job
@@ -37,8 +38,7 @@ class TalkingMiner:
 
     @property
     def address(self) -> str:
-        host, port = self.writer.get_extra_info("sockname")
-        return f"{host}:{port}"
+        return host_and_port(*self.writer.get_extra_info("sockname")[:2])
 
     def write(self, data: bytes) -> None:
         self.writer.write(data)
