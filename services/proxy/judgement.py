@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from services.stratum.reject import (
     DUPLICATE,
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from services.stratum.seen import SeenHeaders
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """A well-formed share for a known job. ``error`` is None where it is good enough for the pool.
 
     ``credited`` is the difficulty that the share was checked against, ``requested`` the pool's own for it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from services.proxy.reply_order import HANDSHAKE, Reply, ReplyOrder
 from services.stratum import message
@@ -59,8 +59,7 @@ class ConfigureAsked:
     configure: Configure
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitAsked:
+class SubmitAsked(NamedTuple):
     """mining.submit."""
 
     reply: Reply

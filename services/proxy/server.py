@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _FAREWELL_SECONDS: Final = 1.0
+_ALLOCATIONS_BETWEEN_COLLECTIONS: Final = 50_000
+"""Python's 700 cost 4 % of the proxy's time under load."""
 
 
 class Proxy:
@@ -115,6 +118,10 @@ async def serve(options: ProxyOptions) -> None:
     Raises OSError, in one sentence, for a folder or a port that cannot be used. Fastest on uvloop.
     """
     async with Proxy(options):
+        # What lives now lives as long as the process; shares in flight make no cycles, and are many.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
         await asyncio.Event().wait()
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from services.proxy.block_candidate import CandidateKeeper
 from services.proxy.conduct import is_rounded_down
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     from services.stratum.miner_request import Submit
 
 
-@dataclass(frozen=True, slots=True)
-class _Flight:
+class _Flight(NamedTuple):
     """A share on its way to the pool."""
 
     reply: Reply

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from services.stratum.reject import ProtocolError, Reject, StratumError
 
@@ -35,8 +34,7 @@ else:
     _encode_json = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A call, or a notification where ``id`` is None. ``id`` is any JSON value and is echoed as it came."""
 
     id: Any
@@ -44,8 +42,7 @@ class Request:
     params: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """An answer: ``error`` is None, or whatever the peer put there; ``reject_reason`` is ckpool's extra key."""
 
     id: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.stratum.difficulty import DIFFICULTY_1_TARGET
 from services.stratum.job import MAX_JOB_ID_CHARS
@@ -59,8 +59,7 @@ def worker_name(value: Any) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Submit:
+class Submit(NamedTuple):
     """mining.submit. ``version_bits`` is None where the sixth parameter is absent."""
 
     worker: str

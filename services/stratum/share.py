@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from services.stratum.difficulty import actual_difficulty, hash_value
 from services.stratum.header import sha256d
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 MAX_NTIME_AHEAD_SECONDS = 7200
 
 
-@dataclass(frozen=True, slots=True)
-class RebuiltShare:
+class RebuiltShare(NamedTuple):
     """A submit's header (80 bytes), its hash (internal order) and what the hash is worth."""
 
     header: bytes

@@ -60,9 +60,9 @@ def test_the_header_is_rebuilt_as_the_definition_says() -> None:
 
 def test_version_bits_count_only_under_the_mask() -> None:
     layout = handed_through(b"", 4)
-    rolling = rebuild(JOB, layout, replace(SUBMIT, version_bits=0x00FFE000), GENERAL_PURPOSE_MASK)
+    rolling = rebuild(JOB, layout, SUBMIT._replace(version_bits=0x00FFE000), GENERAL_PURPOSE_MASK)
     assert rolling.header[:4] == (0x20FFE000).to_bytes(4, "little")
-    assert rebuild(JOB, layout, replace(SUBMIT, version_bits=0x00FFE000), 0).header[:4] == b"\0\0\0\x20"
+    assert rebuild(JOB, layout, SUBMIT._replace(version_bits=0x00FFE000), 0).header[:4] == b"\0\0\0\x20"
     # Without bits, a job under a mask keeps none of the job's own bits there: what BIP 310 says.
     own = replace(JOB, version=0x20002000)
     assert rebuild(own, layout, SUBMIT, 0).header[:4] == (0x20002000).to_bytes(4, "little")
@@ -82,7 +82,7 @@ def test_version_bits_count_only_under_the_mask() -> None:
     ],
 )
 def test_ranges(change: dict[str, int], mask: int, reason: str | None) -> None:
-    submit = replace(SUBMIT, **change)  # type: ignore[arg-type]
+    submit = SUBMIT._replace(**change)  # type: ignore[arg-type]
     if reason is None:
         check_ranges(JOB, submit, mask, now_seconds=5000)
         return
@@ -93,7 +93,7 @@ def test_ranges(change: dict[str, int], mask: int, reason: str | None) -> None:
 
 def test_extranonce2_of_another_length_is_malformed() -> None:
     with pytest.raises(StratumError, match="extranonce2 is not 4 bytes"):
-        rebuild(JOB, divided(b"", b"", b"me"), replace(SUBMIT, extranonce2=b"abc"), 0)
+        rebuild(JOB, divided(b"", b"", b"me"), SUBMIT._replace(extranonce2=b"abc"), 0)
 
 
 def test_seen_headers() -> None:
