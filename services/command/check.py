@@ -24,7 +24,10 @@ def check(config: Path, data: Path, say: Callable[[str], None]) -> None:
     problems: list[str] = []
     try:
         for pool in configuration.load(config, data, need_config=True).pools():
-            say(f"pool {pool.name}: miners on port {pool.listen} -> {pool.host}:{pool.port} as {pool.user}")
+            with_tls = "" if pool.tls_listen is None else f" and, by TLS, {pool.tls_listen}"
+            say(f"pool {pool.name}: miners on port {pool.listen}{with_tls} -> {pool.host}:{pool.port} as {pool.user}")
+        if (certificate := configuration.load(config, data, need_config=True).tls()) is not None:
+            say(f"certificate: {certificate.certificate}, its key: {certificate.key}")
     except Mistake as mistake:
         problems += mistake.problems
     try:

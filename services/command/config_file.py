@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 # The two pools whose ports have settings of their own.
 PORT_SETTINGS = {"normal": "proxy_port", "high_diff": "proxy_port_high"}
-_TABLES = ("pools", "limits", "settings")
+_TABLES = ("pools", "tls", "limits", "settings")
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """One parsed file: its pools and limits as they stand there, and its settings as a layer."""
+    """One parsed file: its pools, limits and TLS files as they stand there, and its settings as a layer."""
 
     path: Path
     pools: Mapping[str, Any]
     layer: Layer
     limits: Mapping[str, Any] = field(default_factory=dict)
+    tls: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(path: Path) -> ConfigFile:
-    """Parse the file. Raises Mistake that names file, key and reason; `pools` and `limits` look into theirs."""
+    """Parse the file. Raises Mistake that names file, key and reason; `pools`, `limits` and `tls` look into theirs."""
     document = _parse(path)
     problems = [f"{path}: {name}: unknown; there are: {', '.join(_TABLES)}" for name in document if name not in _TABLES]
     tables = {name: document.get(name, {}) for name in _TABLES}
@@ -47,7 +48,7 @@ def read(path: Path) -> ConfigFile:
             if setting in values:
                 raise Mistake(f"{path}: pools.{pool}.listen and settings.{setting} say the same thing; keep one")
             values[setting] = table["listen"]
-    return ConfigFile(path, tables["pools"], Layer(str(path), values), tables["limits"])
+    return ConfigFile(path, tables["pools"], Layer(str(path), values), tables["limits"], tables["tls"])
 
 
 def read_if_there(path: Path) -> ConfigFile:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.command import config_file, credentials, layers, limits, pools
+from services.command import config_file, credentials, layers, limits, pools, tls
 from services.command.data_folder import DataFolder
 
 if TYPE_CHECKING:
     from services.command.settings import Settings
-    from services.proxy.options import Limits
+    from services.proxy.options import Limits, TlsOptions
 
 DEFAULT_CONFIG = Path("config/config.toml")
 DEFAULT_DATA = Path("data")
@@ -33,6 +33,10 @@ class Configuration:
     def pools(self) -> tuple[pools.Pool, ...]:
         """The pools of the config file. Raises Mistake where one cannot stand."""
         return pools.parse(self.file, self.settings)
+
+    def tls(self) -> TlsOptions | None:
+        """The certificate of the TLS listeners. Raises Mistake where it cannot serve."""
+        return tls.parse(self.file, self.pools())
 
     def limits(self) -> Limits:
         """The limits on what one miner may cost. Raises Mistake where one cannot stand."""

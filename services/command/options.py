@@ -70,6 +70,7 @@ def proxy(configuration: Configuration) -> ProxyOptions:
             port=pool.port,
             user=pool.user,
             password=pool.password,
+            tls_listen_port=pool.tls_listen,
         )
         for pool in configuration.pools()
     )
@@ -84,6 +85,7 @@ def proxy(configuration: Configuration) -> ProxyOptions:
             metrics_host=settings.metrics_host,
             metrics_port=settings.metrics_port,
             limits=configuration.limits(),
+            tls=configuration.tls(),
             trusted_proxies=settings.trusted_proxies,
         )
 

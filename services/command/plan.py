@@ -63,6 +63,16 @@ def _listeners(configuration: Configuration, pools: tuple[Pool, ...], *, with_de
             )
             for pool in pools
         ),
+        *(
+            ports.Listener(
+                f"proxy, pool {pool.name} by TLS",
+                settings.proxy_host,
+                pool.tls_listen,
+                f"pools.{pool.name}.tls_listen",
+            )
+            for pool in pools
+            if pool.tls_listen is not None
+        ),
         ports.Listener("proxy's metrics", settings.metrics_host, settings.metrics_port, "METRICS_PORT"),
         ports.Listener("API", settings.api_host, settings.api_port, "API_PORT"),
         ports.Listener("dashboard", settings.dashboard_host, settings.dashboard_port, "DASHBOARD_PORT"),

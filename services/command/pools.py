@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.command.settings import Settings
 
 _REQUIRED = ("host", "port", "user", "pass")
-_OPTIONAL = ("listen", "tls", "mode", "fallbacks", "vardiff")
+_OPTIONAL = ("listen", "tls_listen", "tls", "mode", "fallbacks", "vardiff")
 _MODES = ("dedicated", "shared")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 # What the document's example file holds, and the domains that RFC 2606 keeps out of use.
@@ -35,6 +35,7 @@ class Pool:
     port: int
     user: str
     password: str = field(repr=False)
+    tls_listen: int | None = None
 
 
 def parse(config: ConfigFile, settings: Settings) -> tuple[Pool, ...]:
@@ -60,7 +61,7 @@ def parse(config: ConfigFile, settings: Settings) -> tuple[Pool, ...]:
 def _pool(name: str, table: Mapping[str, Any], settings: Settings) -> Pool:
     setting = PORT_SETTINGS.get(name)
     listen = getattr(settings, setting) if setting else table["listen"]
-    return Pool(name, listen, table["host"], table["port"], table["user"], table["pass"])
+    return Pool(name, listen, table["host"], table["port"], table["user"], table["pass"], table.get("tls_listen"))
 
 
 def _problems(name: str, table: Any) -> list[str]:
@@ -84,7 +85,7 @@ def _problems(name: str, table: Any) -> list[str]:
 def _reason(part: str, value: Any) -> str | None:
     """Why the value cannot stand, or None."""
     match part:
-        case "port" | "listen":
+        case "port" | "listen" | "tls_listen":
             return None if _is_port(value) else f"must be a port from 1 to 65535, not {value!r}"
         case "host":
             return _host_reason(value)
@@ -145,7 +146,8 @@ def _shared_ports(path: Path, pools: list[Pool]) -> list[str]:
     holders: dict[int, str] = {}
     problems = []
     for pool in pools:
-        holder = holders.setdefault(pool.listen, pool.name)
-        if holder != pool.name:
-            problems.append(f"{path}: pools.{pool.name}.listen: port {pool.listen} is that of pools.{holder} already")
+        for key, port in (("listen", pool.listen), ("tls_listen", pool.tls_listen)):
+            here = f"pools.{pool.name}.{key}"
+            if port is not None and (holder := holders.setdefault(port, here)) != here:
+                problems.append(f"{path}: {here}: port {port} is that of {holder} already")
     return problems

@@ -1,21 +1,25 @@
-"""Takes connections one by one where something comes before the first line: a load balancer's PROXY protocol header."""
+"""Takes connections one by one where something comes before the first line: a PROXY header, a TLS handshake."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from collections import Counter
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from services.stratum import message
 from services.stratum.proxy_protocol import MAX_HEADER_BYTES, may_start_header, read_header
-from services.stratum.reject import ProtocolError
+from services.stratum.reject import MALFORMED, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.proxy.certificate import Certificate
     from services.proxy.gate import Gate
 
     Factory = Callable[[tuple[str, int]], asyncio.Protocol]
@@ -23,9 +27,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 HEADER_SECONDS: Final = 5.0
+TLS_HANDSHAKE_SECONDS: Final = 10.0
+_TLS_HELLO: Final = b"\x16"
 _ACCEPTS_A_TURN: Final = 64
 _PARTIAL_PAUSE_SECONDS: Final = 0.02
 _MOST_WAITING: Final = 4096
+_MOST_WAITING_OF_AN_ADDRESS: Final = 1024
 _EXHAUSTED_PAUSE_SECONDS: Final = 0.5
 
 
@@ -47,11 +54,18 @@ class Acceptor:
     """A listening socket's connections: ``factory`` makes the protocol of each, told the peer's real address.
 
     A ``trusted`` peer may send a PROXY protocol header first; anybody else's header is a line that makes no sense. The
-    header is taken off the socket before there is a transport, byte for byte.
+    header is taken off the socket before there is a transport, byte for byte, so that TLS may begin right after it.
+    With a ``certificate``, TLS must.
     """
 
     def __init__(
-        self, listening: socket.socket, factory: Factory, trusted: TrustedNetworks, gate: Gate, pool_label: str
+        self,
+        listening: socket.socket,
+        factory: Factory,
+        trusted: TrustedNetworks,
+        gate: Gate,
+        pool_label: str,
+        certificate: Certificate | None = None,
     ) -> None:
         self.sockets = (listening,)
         self._listening = listening
@@ -59,6 +73,8 @@ class Acceptor:
         self._trusted = trusted
         self._gate = gate
         self._pool_label = pool_label
+        self._certificate = certificate
+        self._waiting: Counter[str] = Counter()
         self._loop = asyncio.get_running_loop()
         self._meetings: set[asyncio.Task[None]] = set()
         self._loop.add_reader(listening.fileno(), self._accept)
@@ -86,7 +102,7 @@ class Acceptor:
                 return
             connection.setblocking(False)
             peer = plain_peer(address)
-            if len(self._meetings) >= _MOST_WAITING:
+            if not self._may_wait(peer[0]):
                 self._gate.hits.hit("connections", self._pool_label, peer[0], why="too many wait to be let in")
                 connection.close()
                 continue
@@ -98,20 +114,71 @@ class Acceptor:
         if self._listening.fileno() >= 0:
             self._loop.add_reader(self._listening.fileno(), self._accept)
 
+    def _may_wait(self, address: str) -> bool:
+        """Nobody's unfinished handshakes may take the places of others; a balancer's are those of many."""
+        if len(self._meetings) >= _MOST_WAITING:
+            return False
+        return self._waiting[address] < _MOST_WAITING_OF_AN_ADDRESS or address in self._trusted
+
     async def _meet(self, connection: socket.socket, peer: tuple[str, int]) -> None:
-        handed_on = False
+        host, handed_on = peer[0], False
+        self._waiting[host] += 1
         try:
-            real = await self._real_peer(connection) if peer[0] in self._trusted else None
+            peer = (await self._real_peer(connection) if host in self._trusted else None) or peer
+            if self._certificate is not None and not await self._may_begin_tls(connection, peer[0]):
+                return
             handed_on = True
-            await self._loop.connect_accepted_socket(lambda: self._factory(real or peer), connection)
+            await self._let_in(connection, peer)
         except (ProtocolError, TimeoutError) as error:
             why = str(error) or "a PROXY protocol header that does not end"
-            self._gate.hits.hit("proxy_protocol", self._pool_label, peer[0], why=why)
+            self._gate.hits.hit("proxy_protocol", self._pool_label, host, why=why)
         except OSError as error:
-            log.debug("connection_failed", pool_label=self._pool_label, miner=peer[0], why=str(error))
+            log.debug("connection_failed", pool_label=self._pool_label, miner=host, why=str(error))
         finally:
+            self._waiting[host] -= 1
+            if not self._waiting[host]:
+                del self._waiting[host]
             if not handed_on:
                 connection.close()
+
+    async def _let_in(self, connection: socket.socket, peer: tuple[str, int]) -> None:
+        if self._certificate is None:
+            await self._loop.connect_accepted_socket(lambda: self._factory(peer), connection)
+            return
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: self._factory(peer),
+                connection,
+                ssl=self._certificate.context,
+                ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS,
+            )
+        except (ssl.SSLError, OSError) as error:
+            why = getattr(error, "reason", None) or str(error) or "closed"
+            self._gate.hits.hit("tls_handshake", self._pool_label, peer[0], why=why)
+
+    async def _may_begin_tls(self, connection: socket.socket, address: str) -> bool:
+        """Looks at the first byte, and at who it is: a handshake costs more than everything before it."""
+        if (refusal := self._gate.refusal(address)) is not None:
+            self._gate.hits.hit(refusal[0], self._pool_label, address)
+            return False
+        first = b""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TLS_HANDSHAKE_SECONDS):
+                while not first:
+                    await self._readable(connection)
+                    with suppress(BlockingIOError):
+                        first = connection.recv(1, socket.MSG_PEEK)
+                        if not first:
+                            return False  # gone without a word: a health check, mostly
+        if first == _TLS_HELLO:
+            return True
+        self._gate.hits.hit("tls_handshake", self._pool_label, address, why="plain text" if first else "nothing came")
+        if first:
+            with suppress(OSError):
+                # What is not read would turn the close into a reset, which could overtake the answer.
+                connection.recv(MAX_HEADER_BYTES)
+                connection.send(message.refusal(None, MALFORMED.code, "this port speaks TLS: use stratum+ssl://"))
+        return False
 
     async def _real_peer(self, connection: socket.socket) -> tuple[str, int] | None:
         """Takes the header off the socket; None where the peer speaks for itself.

@@ -24,6 +24,7 @@ LIMIT_OF_REASON: Final = {
     "idle": "idle_seconds",
     "slow reader": "queued_bytes",
     "not Stratum": "junk_lines",
+    "TLS on the plain port": "tls_on_plain_port",
     "mostly invalid shares": "invalid_shares",
 }
 """Which limit stands behind a connection's end."""

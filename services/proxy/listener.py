@@ -1,4 +1,4 @@
-"""The port on which one pool's miners arrive."""
+"""The ports on which one pool's miners arrive: a plain one, and one for TLS where that is wanted."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from services.proxy.listening_socket import BACKLOG, listening_socket
 from services.proxy.options import host_and_port
 
 if TYPE_CHECKING:
+    from services.proxy.certificate import Certificate
     from services.proxy.miner_connection import MinerConnection
     from services.proxy.pool import Pool
 
@@ -20,42 +21,57 @@ _DRAIN_POLL_SECONDS: Final = 0.02
 class Listener:
     """Accepts miners for one pool. ``port`` is the real one, also where 0 was asked for."""
 
-    def __init__(self, pool: Pool, host: str) -> None:
+    def __init__(self, pool: Pool, host: str, certificate: Certificate | None = None) -> None:
         self.pool = pool
         self.connections: set[MinerConnection] = set()
         self._host = host
-        self._server: asyncio.Server | Acceptor | None = None
+        self._certificate = certificate
+        self._servers: list[asyncio.Server | Acceptor] = []
 
     @property
     def port(self) -> int:
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        return self._port(0)
+
+    @property
+    def tls_port(self) -> int | None:
+        """Where miners that speak TLS are taken; None where they are not."""
+        return self._port(1) if len(self._servers) > 1 else None
 
     async def open(self) -> None:
-        """Raises OSError, with the address in it, where the port cannot be had."""
-        pool, loop = self.pool.options, asyncio.get_running_loop()
-        trusted = self.pool.proxy.trusted_proxies
+        """Raises OSError, with the address in it, where a port cannot be had."""
+        pool = self.pool.options
+        await self._open(pool.listen_port, None)
+        if pool.tls_listen_port is not None:
+            await self._open(pool.tls_listen_port, self._certificate)
+
+    async def _open(self, port: int, certificate: Certificate | None) -> None:
+        label, trusted = self.pool.options.name, self.pool.proxy.trusted_proxies
         try:
-            listening = listening_socket(self._host, pool.listen_port)
-            if trusted:
-                self._server = Acceptor(listening, self._door, TrustedNetworks(trusted), self.pool.gate, pool.name)
-            else:
-                self._server = await loop.create_server(self._door, sock=listening, backlog=BACKLOG)
+            listening = listening_socket(self._host, port)
         except OSError as error:
             raise OSError(
-                f"pool {pool.name} cannot listen on {host_and_port(self._host, pool.listen_port)}: "
-                f"{error.strerror or error}; "
+                f"pool {label} cannot listen on {host_and_port(self._host, port)}: {error.strerror or error}; "
                 "is another process using the port?"
             ) from error
+        if trusted or certificate is not None:
+            networks, gate = TrustedNetworks(trusted), self.pool.gate
+            self._servers.append(Acceptor(listening, self._door, networks, gate, label, certificate))
+        else:
+            # The event loop's own way of accepting is the fastest.
+            loop = asyncio.get_running_loop()
+            self._servers.append(await loop.create_server(self._door, sock=listening, backlog=BACKLOG))
+
+    def _port(self, number: int) -> int:
+        port: int = self._servers[number].sockets[0].getsockname()[1]
+        return port
 
     def _door(self, peer: tuple[str, int] | None = None) -> Door:
         return Door(self.pool, self.connections, peer)
 
     def refuse(self) -> None:
         """Takes no new connections, and reads no more from those that are open."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in tuple(self.connections):
             connection.drain()
 

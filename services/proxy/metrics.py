@@ -64,12 +64,19 @@ class Metrics:
         self.reports_failed = Counter(
             "reports_failed", "Heartbeats, with the sessions in them, that ClickHouse did not take", registry=registry
         )
+        self.certificate_reloads = Counter(
+            "tls_certificate_reloads", "Certificate files that changed, by result", ["result"], registry=registry
+        )
         self.extranonce_changes = Counter(
             "miner_extranonce_changes",
             "Miners whose extranonce did not fit a new pool connection, by way out",
             [*pool, "way"],
             registry=registry,
         )
+
+    def certificate_reloaded(self, succeeded: bool) -> None:
+        """Counts a certificate's files that changed: "loaded", or "refused" with the old ones still in force."""
+        self.certificate_reloads.labels("loaded" if succeeded else "refused").inc()
 
     def watch_spool(self, spool: Spool, shipper: Shipper) -> None:
         """Reads spool and shipper anew at each scrape."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _CLOSE_SECONDS: Final = 5.0
+TLS_HELLO: Final = b"\x16\x03"
 
 
 class MinerConnection(asyncio.Protocol):
@@ -35,6 +36,7 @@ class MinerConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._flush_due = self._half_closed = self._draining = self._has_backlog = self._told_to_slow_down = False
+        self._is_new = True
         self._why = ""
         self.miner: Miner
 
@@ -102,6 +104,12 @@ class MinerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._why:
             return
+        if self._is_new:
+            self._is_new = False
+            if data.startswith(TLS_HELLO):
+                self.miner.session.farewell("this port speaks Stratum without TLS: use stratum+tcp://")
+                self.close("TLS on the plain port")
+                return
         taken = 0
         try:
             taken = self.miner.receive(data)
@@ -117,7 +125,8 @@ class MinerConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A miner that half-closes still reads the answers to what it sent."""
         self._half_closed = True
-        return self._is_owed
+        # TLS cannot be closed by halves.
+        return self._is_owed and self._transport is not None and not self._transport.get_extra_info("sslcontext")
 
     def pause_writing(self) -> None:
         if self._transport is not None and not self._why:

@@ -32,11 +32,21 @@ class PoolOptions:
     port: int
     user: str
     password: str = field(default="x", repr=False)
+    tls_listen_port: int | None = None
+    """For miners that speak TLS (``stratum+ssl``), besides ``listen_port``."""
 
     @property
     def address(self) -> str:
         """ "host:port", as it is recorded with each share."""
         return host_and_port(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """PEM files: the certificate with its chain, and its private key without a password."""
+
+    certificate: Path
+    key: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,8 @@ class ProxyOptions:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9333
     limits: Limits = field(default_factory=Limits)
+    tls: TlsOptions | None = None
+    """Needed where a pool has a ``tls_listen_port``."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks of load balancers, who may begin a connection with a PROXY protocol header and are believed."""
     verdict_timeout_seconds: float = 30.0
@@ -109,6 +121,8 @@ class ProxyOptions:
             raise ValueError("a proxy needs at least one pool")
         if len(set(labels)) < len(labels):
             raise ValueError(f"two pools have the same name: {', '.join(labels)}")
-        ports = [pool.listen_port for pool in self.pools if pool.listen_port]
+        ports = [port for pool in self.pools for port in (pool.listen_port, pool.tls_listen_port) if port]
         if len(set(ports)) < len(ports):
             raise ValueError(f"two pools listen on the same port: {', '.join(map(str, ports))}")
+        if self.tls is None and any(pool.tls_listen_port is not None for pool in self.pools):
+            raise ValueError("a pool listens for TLS, and there is no certificate")

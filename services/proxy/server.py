@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from services.proxy.certificate import Certificate
 from services.proxy.gate import Gate
 from services.proxy.listener import Listener
 from services.proxy.loop_lag import LoopLag
@@ -44,6 +45,7 @@ class Proxy:
         self.probes: Probes
         self.spool: Spool
         self.registry: CollectorRegistry
+        self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Proxy:
         """Raises OSError, in one sentence, for a folder or a port that cannot be used."""
@@ -63,13 +65,17 @@ class Proxy:
         self._reporting = asyncio.create_task(self._reporter.run())
         self.probes = Probes(metrics.registry, spool)
         try:
+            certificate = self._certificate(metrics)
             await self.probes.open(options.metrics_host, options.metrics_port)
             for pool in options.pools:
                 pool_metrics = PoolMetrics(metrics, pool.name)
-                listener = Listener(Pool(pool, options, recorder, pool_metrics, gate, sessions), options.host)
+                listener = Listener(
+                    Pool(pool, options, recorder, pool_metrics, gate, sessions), options.host, certificate
+                )
                 await listener.open()
                 self.listeners[pool.name] = listener
-                log.info("listening", pool_label=pool.name, pool=pool.address, host=options.host, port=listener.port)
+                facts = {"host": options.host, "port": listener.port, "tls_port": listener.tls_port}
+                log.info("listening", pool_label=pool.name, pool=pool.address, **facts)
         except BaseException:
             await self._stop()
             raise
@@ -80,6 +86,13 @@ class Proxy:
         log.info("proxy_stopping")
         emptied = await self._stop()
         log.info("proxy_stopped", spool_emptied=emptied)
+
+    def _certificate(self, metrics: Metrics) -> Certificate | None:
+        if self._options.tls is None:
+            return None
+        certificate = Certificate(self._options.tls, metrics.certificate_reloaded)
+        self._watching = asyncio.create_task(certificate.watch())
+        return certificate
 
     def _pools_and_miners(self) -> list[tuple[Pool, int]]:
         return [(listener.pool, len(listener.connections)) for listener in self.listeners.values()]
@@ -100,6 +113,8 @@ class Proxy:
         # Verdicts that came last are still on their way to the disk.
         await _at_most(1.0, [listener.settle() for listener in listeners])
         await asyncio.gather(*(listener.close() for listener in listeners))
+        if self._watching is not None:
+            self._watching.cancel()
         self._lag.stop()
         await self.spool.close()
         for task in (self._shipping, self._reporting):

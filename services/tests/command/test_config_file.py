@@ -44,7 +44,7 @@ def test_a_missing_file_matters_only_where_it_is_needed(tmp_path: Path) -> None:
     [
         ("[pools.normal\n", "not TOML: .*line 1"),
         (b"a = '\xff'", "not a UTF-8"),
-        ("[pool.normal]\n", "pool: unknown; there are: pools, limits, settings"),
+        ("[pool.normal]\n", "pool: unknown; there are: pools, tls, limits, settings"),
         ("pools = 1\n", r"pools: must be a table, \[pools\]"),
         ("[settings]\nfoo = 1\n", "settings.foo: unknown"),
         ("[settings]\nclickhouse_password = 'hunter2'\n", r"a secret belongs in the environment .*CLICKHOUSE_PASSWORD"),

@@ -95,7 +95,7 @@ def test_a_name_that_cannot_stand(name: str) -> None:
 
 def test_two_pools_on_one_port() -> None:
     (problem,) = _problems({"normal": GOOD, "rental": {**GOOD, "listen": 3331}})
-    assert problem == "c.toml: pools.rental.listen: port 3331 is that of pools.normal already"
+    assert problem == "c.toml: pools.rental.listen: port 3331 is that of pools.normal.listen already"
 
 
 def test_no_pool_at_all() -> None:

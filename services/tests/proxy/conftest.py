@@ -33,7 +33,17 @@ def proxy_options(
     user = more.pop("user", "pool-wallet")
     return ProxyOptions(
         name="test-proxy",
-        pools=(PoolOptions("normal", 0, more.pop("pool_host", "127.0.0.1"), pool_port, user, "pool-password"),),
+        pools=(
+            PoolOptions(
+                "normal",
+                0,
+                more.pop("pool_host", "127.0.0.1"),
+                pool_port,
+                user,
+                "pool-password",
+                tls_listen_port=0 if "tls" in more else None,
+            ),
+        ),
         spool=spool,
         clickhouse=clickhouse or ClickHouseAddress(port=unused_port()),
         host=more.pop("host", "127.0.0.1"),

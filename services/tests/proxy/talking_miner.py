@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from services.proxy.options import host_and_port
 from services.stratum.difficulty import actual_difficulty
 from services.stratum.header import sha256d
 from services.stratum.job import Job
 from services.stratum.version import rolled
+
+if TYPE_CHECKING:
+    import ssl
 
 Message = dict[str, Any]
 PATIENCE_SECONDS = 8.0
@@ -19,9 +22,12 @@ PATIENCE_SECONDS = 8.0
 class TalkingMiner:
     """``async with`` connects. Keeps apart answers, jobs and other notifications in the order they came."""
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1", local: str | None = None) -> None:
+    def __init__(
+        self, port: int, *, host: str = "127.0.0.1", local: str | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._address = host, port
         self._local = None if local is None else (local, 0)
+        self._tls = tls
         self.log: list[Message] = []
         self.extranonce1 = b""
         self.extranonce2_size = 0
@@ -30,7 +36,9 @@ class TalkingMiner:
         self._ids = 0
 
     async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection(*self._address, limit=1 << 22, local_addr=self._local)
+        self.reader, self.writer = await asyncio.open_connection(
+            *self._address, limit=1 << 22, local_addr=self._local, ssl=self._tls
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
