@@ -26,6 +26,8 @@ def check(config: Path, data: Path, say: Callable[[str], None]) -> None:
         for pool in configuration.load(config, data, need_config=True).pools():
             with_tls = "" if pool.tls_listen is None else f" and, by TLS, {pool.tls_listen}"
             say(f"pool {pool.name}: miners on port {pool.listen}{with_tls} -> {pool.host}:{pool.port} as {pool.user}")
+            for fallback in pool.fallbacks:
+                say(f"pool {pool.name}: falls back to {fallback.host}:{fallback.port} as {fallback.user}")
         if (certificate := configuration.load(config, data, need_config=True).tls()) is not None:
             say(f"certificate: {certificate.certificate}, its key: {certificate.key}")
     except Mistake as mistake:

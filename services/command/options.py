@@ -59,6 +59,7 @@ def embedded(configuration: Configuration, bucket: storage.Bucket | None) -> Emb
 
 def proxy(configuration: Configuration) -> ProxyOptions:
     """The proxy's, with every pool of the config file."""
+    from services.proxy.endpoint import PoolEndpoint
     from services.proxy.options import PoolOptions, ProxyOptions
 
     settings = configuration.settings
@@ -71,6 +72,10 @@ def proxy(configuration: Configuration) -> ProxyOptions:
             user=pool.user,
             password=pool.password,
             tls_listen_port=pool.tls_listen,
+            fallbacks=tuple(
+                PoolEndpoint(fallback.host, fallback.port, fallback.user, fallback.password)
+                for fallback in pool.fallbacks
+            ),
         )
         for pool in configuration.pools()
     )

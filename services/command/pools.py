@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _REQUIRED = ("host", "port", "user", "pass")
 _OPTIONAL = ("listen", "tls_listen", "tls", "mode", "fallbacks", "vardiff")
+_OPTIONAL_OF_FALLBACK = ("tls",)
+_MOST_FALLBACKS = 8
 _MODES = ("dedicated", "shared")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 # What the document's example file holds, and the domains that RFC 2606 keeps out of use.
@@ -26,8 +28,18 @@ _TEXT_MAX_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
+class Fallback:
+    """Another address of a pool."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
-    """One pool as the operator configured it. `user` may hold `{worker}`."""
+    """One pool as the operator configured it. `user` may hold `{worker}`; `fallbacks` are tried in order."""
 
     name: str
     listen: int
@@ -36,6 +48,7 @@ class Pool:
     user: str
     password: str = field(repr=False)
     tls_listen: int | None = None
+    fallbacks: tuple[Fallback, ...] = ()
 
 
 def parse(config: ConfigFile, settings: Settings) -> tuple[Pool, ...]:
@@ -61,7 +74,20 @@ def parse(config: ConfigFile, settings: Settings) -> tuple[Pool, ...]:
 def _pool(name: str, table: Mapping[str, Any], settings: Settings) -> Pool:
     setting = PORT_SETTINGS.get(name)
     listen = getattr(settings, setting) if setting else table["listen"]
-    return Pool(name, listen, table["host"], table["port"], table["user"], table["pass"], table.get("tls_listen"))
+    fallbacks = tuple(
+        Fallback(fallback["host"], fallback["port"], fallback["user"], fallback["pass"])
+        for fallback in table.get("fallbacks", ())
+    )
+    return Pool(
+        name,
+        listen,
+        table["host"],
+        table["port"],
+        table["user"],
+        table["pass"],
+        tls_listen=table.get("tls_listen"),
+        fallbacks=fallbacks,
+    )
 
 
 def _problems(name: str, table: Any) -> list[str]:
@@ -73,12 +99,35 @@ def _problems(name: str, table: Any) -> list[str]:
     if not isinstance(table, dict):
         return [f"{key}: must be a table, [{key}]"]
     required = _REQUIRED if name in PORT_SETTINGS else (*_REQUIRED, "listen")
+    rest = {part: value for part, value in table.items() if part != "fallbacks"}
+    return _table_problems(key, rest, required, _REQUIRED + _OPTIONAL) + _fallbacks_problems(key, table)
+
+
+def _table_problems(key: str, table: Mapping[str, Any], required: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
     problems = [f"{key}.{part}: missing" for part in required if part not in table]
     for part, value in table.items():
-        if part not in _REQUIRED + _OPTIONAL:
-            problems.append(f"{key}.{part}: unknown; there are: {', '.join(_REQUIRED + _OPTIONAL)}")
+        if part not in known:
+            problems.append(f"{key}.{part}: unknown; there are: {', '.join(known)}")
         elif reason := _reason(part, value):
             problems.append(f"{key}.{part}: {reason}")
+    return problems
+
+
+def _fallbacks_problems(key: str, table: Mapping[str, Any]) -> list[str]:
+    fallbacks = table.get("fallbacks", [])
+    key = f"{key}.fallbacks"
+    if not isinstance(fallbacks, list) or len(fallbacks) > _MOST_FALLBACKS:
+        return [f"{key}: must be a list of at most {_MOST_FALLBACKS} tables with {', '.join(_REQUIRED)}"]
+    problems: list[str] = []
+    seen = [tuple(table.get(part) for part in _REQUIRED)]
+    for number, fallback in enumerate(fallbacks):
+        if not isinstance(fallback, dict):
+            problems.append(f"{key}[{number}]: must be a table with {', '.join(_REQUIRED)}")
+            continue
+        problems += _table_problems(f"{key}[{number}]", fallback, _REQUIRED, _REQUIRED + _OPTIONAL_OF_FALLBACK)
+        if (address := tuple(fallback.get(part) for part in _REQUIRED)) in seen:
+            problems.append(f"{key}[{number}]: the same as one before it; a fallback must be another address or user")
+        seen.append(address)
     return problems
 
 

@@ -85,4 +85,4 @@ class CandidateKeeper:
         self._keep()
 
     def _keep(self) -> None:
-        self._pool.recorder.block_candidate(self._candidate, self._work, self._pool.options)
+        self._pool.recorder.block_candidate(self._candidate, self._work)

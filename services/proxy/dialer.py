@@ -1,122 +1,160 @@
-"""Keeps a pool connection behind a miner: dials, and dials again, with a growing pause and jitter."""
+"""Keeps a pool connection behind a miner: dials, dials again with a growing pause and jitter, and moves."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from services.proxy.upstream import Upstream
+from services.proxy.dialing import DialError, dial
+from services.proxy.upstream_listener import UpstreamListener
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.proxy.endpoint import PoolEndpoint
     from services.proxy.pool import Pool
-    from services.proxy.upstream import UpstreamListener
+    from services.proxy.upstream import Upstream
+    from services.proxy.upstream_listener import Loss
     from services.proxy.work import Work
 
 log = structlog.get_logger()
 
-CONNECT_SECONDS: Final = 10.0
-FIRST_PAUSE_SECONDS: Final = 0.25
-LONGEST_PAUSE_SECONDS: Final = 30.0
 _LONGEST_PAUSE_ASKED_SECONDS: Final = 60.0
 _QUIET_FAILURES: Final = 3
-_KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+_TRIES: Final = 2
+"""So often an address is tried before another one is, where a failure leaves hope."""
+
+
+class PoolUser(UpstreamListener, Protocol):
+    """Who works on the upstreams that a dialer keeps."""
+
+    def users(self, endpoint: PoolEndpoint) -> Sequence[str]:
+        """The names to authorize there at once."""
 
 
 class Dialer:
-    """Holds at most one upstream for its listener, from ``start`` to ``stop``."""
+    """Holds at most one upstream for its user, from ``start`` to ``stop``: at the address that the pool's route names.
 
-    def __init__(self, pool: Pool, listener: UpstreamListener) -> None:
+    Moving to another address, it keeps the old connection until the new one has a job.
+    """
+
+    def __init__(self, pool: Pool, user: PoolUser) -> None:
         self.upstream: Upstream | None = None
         """The one that is alive, or None."""
         self._pool = pool
-        self._listener = listener
-        self._handshaking: Upstream | None = None
-        self._failures = 0
+        self._user = user
+        self._patience = pool.proxy.patience
+        self._failures = self._failures_here = 0
+        self._pause_seconds = 0.0
         self._dialling: asyncio.Task[None] | None = None
         self._stopped = False
 
     def start(self) -> None:
         """Dials, unless that was asked before."""
         if self._dialling is None and self.upstream is None and not self._stopped:
-            self._dialling = asyncio.create_task(self._dial(0.0))
+            self._pool.dialers.add(self)
+            self._dial_after(0.0)
 
     def stop(self) -> None:
         """Dials no more. An upstream with shares under way closes by itself, once the last verdict is in."""
         self._stopped = True
+        self._pool.dialers.discard(self)
         if self._dialling is not None:
             self._dialling.cancel()
-        for upstream in (self._handshaking, self.upstream):
-            if upstream is not None:
-                upstream.retire()
+        if self.upstream is not None:
+            self.upstream.retire()
+
+    def follow(self) -> None:
+        """Moves where the pool's route now leads elsewhere."""
+        if self._dialling is None and self._should_move():
+            self._dial_after(random.uniform(0.0, self._patience.move_seconds))  # noqa: S311 - not all at once
 
     # UpstreamListener: the dialer stands between, to know what to dial next
 
     def upstream_ready(self, upstream: Upstream) -> None:
-        self.upstream, self._handshaking = upstream, None
-        self._failures = 0
-        log.info("upstream_connected", **self._facts())
-        self._listener.upstream_ready(upstream)
+        """Told to whoever dials."""
 
     def upstream_changed(self, upstream: Upstream) -> None:
-        self._listener.upstream_changed(upstream)
+        if upstream is self.upstream:
+            self._user.upstream_changed(upstream)
 
     def job_received(self, work: Work) -> None:
-        self._listener.job_received(work)
+        if work.upstream is self.upstream:
+            self._user.job_received(work)
 
-    def upstream_lost(self, upstream: Upstream, why: str, pause_seconds: float) -> None:
-        was_ready = self.upstream is upstream
-        self.upstream = self._handshaking = None
-        self._failed(why)
-        if was_ready:
-            self._listener.upstream_lost(upstream, why, pause_seconds)
-        if not self._stopped:
-            pause = min(pause_seconds, _LONGEST_PAUSE_ASKED_SECONDS) + self._pause()
-            self._dialling = asyncio.create_task(self._dial(pause))
+    def upstream_lost(self, upstream: Upstream, loss: Loss) -> None:
+        if upstream is not self.upstream:
+            return
+        self.upstream = None
+        if upstream.has_lasted:
+            self._failures = self._failures_here = 0
+        self._pause_seconds = self._failed(upstream.endpoint, loss)
+        self._user.upstream_lost(upstream, loss)
+        if self._dialling is None:
+            self._dial_after(self._pause_seconds)
+
+    def _dial_after(self, pause_seconds: float) -> None:
+        self._dialling = asyncio.create_task(self._dial(pause_seconds))
+
+    def _should_move(self) -> bool:
+        return self.upstream is not None and self._pool.route.should_leave(self.upstream.endpoint)
 
     async def _dial(self, pause_seconds: float) -> None:
-        """Until a connection stands; from then on upstream_lost decides."""
-        pool = self._pool.options
-        loop = asyncio.get_running_loop()
+        """Until a connection stands where it should; from then on upstream_lost and follow decide."""
         while True:
             await asyncio.sleep(pause_seconds)
+            if self.upstream is not None and not self._should_move():
+                break
+            endpoint = self._pool.route.endpoint
+            moving = self.upstream is not None
             try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    transport, _ = await loop.create_connection(self._new_upstream, pool.host, pool.port)
-            except (OSError, TimeoutError, UnicodeError) as error:
-                self._failed(f"cannot connect: {error or 'timeout'}")
-                pause_seconds = self._pause()
-                continue
-            keep_alive(transport.get_extra_info("socket"))
-            return
+                upstream = await dial(self._pool, endpoint, self._user.users(endpoint), with_job=moving)
+            except DialError as error:
+                pause_seconds = self._failed(endpoint, error.loss)
+            else:
+                self._take(upstream)
+                pause_seconds = 0.0 if self.upstream is not None else self._pause_seconds
+        self._dialling = None
 
-    def _new_upstream(self) -> Upstream:
-        self._handshaking = Upstream(self._pool, self)
-        return self._handshaking
+    def _take(self, upstream: Upstream) -> None:
+        left, self.upstream = self.upstream, upstream
+        upstream.listener = self
+        if left is not None:
+            left.step_aside()
+        log.info("upstream_connected", **self._facts(upstream.endpoint))
+        self._pool.route.works(upstream.endpoint)
+        try:
+            self._user.upstream_ready(upstream)
+        except Exception:
+            log.exception("upstream_error", **self._facts(upstream.endpoint))
+            upstream.end("internal error")
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, endpoint: PoolEndpoint, loss: Loss) -> float:
+        """Notes a failure; gives the pause before the next try."""
         self._failures += 1
-        self._pool.metrics.upstreams_lost.inc()
+        self._failures_here += 1
+        pool = self._pool
+        pool.metrics.upstreams_lost.inc()
         # A pool that stays away is told of now and then, not at every miner's every try.
         if self._failures <= _QUIET_FAILURES or self._failures & (self._failures - 1) == 0:
-            log.warning("upstream_lost", why=why, failures=self._failures, **self._facts())
+            log.warning("upstream_lost", why=loss.why, failures=self._failures, **self._facts(endpoint))
+        # One miner's bad luck is no reason to send all others elsewhere.
+        if (loss.conclusive or self._failures_here >= _TRIES) and (
+            pool.route.is_down(endpoint) or not pool.is_served_by(endpoint)
+        ):
+            self._failures_here = 0
+            pool.route.failed(endpoint, loss.why)
+        return min(loss.pause_seconds, _LONGEST_PAUSE_ASKED_SECONDS) + self._pause(endpoint)
 
-    def _pause(self) -> float:
-        longest = min(FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 20), LONGEST_PAUSE_SECONDS)
+    def _pause(self, failed: PoolEndpoint) -> float:
+        patience, route = self._patience, self._pool.route
+        goes_elsewhere = route.endpoint != failed and not route.is_down(route.endpoint)
+        doublings = 0 if goes_elsewhere else min(self._failures - 1, 20)
+        longest = min(patience.first_pause_seconds * 2.0**doublings, patience.longest_pause_seconds)
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, so that miners do not return as one
 
-    def _facts(self) -> dict[str, str]:
-        pool = self._pool.options
-        return {"pool_label": pool.name, "pool": pool.address}
-
-
-def keep_alive(connection: socket.socket) -> None:
-    """Finds peers that vanished without a word, within two minutes; small writes are not held back."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for name, value in _KEEPALIVE:
-        if (option := getattr(socket, name, None)) is not None:  # not every system has them all
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    def _facts(self, endpoint: PoolEndpoint) -> dict[str, str]:
+        return {"pool_label": self._pool.name, "pool": endpoint.address}

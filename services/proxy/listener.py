@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from services.proxy.acceptor import Acceptor, TrustedNetworks
 from services.proxy.door import Door
+from services.proxy.endpoint import host_and_port
 from services.proxy.listening_socket import BACKLOG, listening_socket
-from services.proxy.options import host_and_port
 
 if TYPE_CHECKING:
     from services.proxy.certificate import Certificate
@@ -87,6 +87,7 @@ class Listener:
 
     def hang_up(self) -> None:
         """Ends every pool connection; miners whose shares have no verdict by now are told so."""
+        self.pool.stop()
         for upstream in tuple(self.pool.upstreams):
             upstream.retire()
             upstream.end("stopping")

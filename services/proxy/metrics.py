@@ -48,6 +48,12 @@ class Metrics:
         )
         self.upstreams = Gauge("upstreams", "Pool connections, by state", [*pool, "state"], registry=registry)
         self.upstreams_lost = Counter("upstreams_lost", "Pool connections lost or failed", pool, registry=registry)
+        self.failovers = Counter(
+            "failovers", "Changes of the address in use, to a fallback or back", [*pool, "direction"], registry=registry
+        )
+        self.pool_in_use = Gauge(
+            "pool_in_use", "1 for the address that new connections go to", [*pool, "pool"], registry=registry
+        )
         self.latency = Histogram(
             "pool_latency_seconds",
             "From a share's way up to its verdict",
@@ -100,6 +106,7 @@ class PoolMetrics:
         self._metrics = metrics
         self._label = pool_label
         self._shares: dict[str, Counter] = {}
+        self._in_use = ""
         self.connections = metrics.connections.labels(pool_label)
         self.connections_opened = metrics.connections_opened.labels(pool_label)
         self.junk_lines = metrics.junk_lines.labels(pool_label)
@@ -119,6 +126,18 @@ class PoolMetrics:
             counter = self._metrics.shares.labels(self._label, "rejected" if reason else "accepted", reason)
             self._shares[reason] = counter
         counter.inc()
+
+    def uses(self, address: str) -> None:
+        """Notes the address ("host:port") in use, the only one of the pool that is told of."""
+        if self._in_use:
+            self._metrics.pool_in_use.remove(self._label, self._in_use)
+        self._in_use = address
+        self._metrics.pool_in_use.labels(self._label, address).set(1)
+
+    def failed_over(self, address: str, *, is_return: bool) -> None:
+        """Counts a change to another address."""
+        self._metrics.failovers.labels(self._label, "return" if is_return else "fallback").inc()
+        self.uses(address)
 
     def closed(self, reason: str) -> None:
         """Counts the end of a miner's connection."""

@@ -26,6 +26,7 @@ from services.proxy.miner_session import (
     SubmitAsked,
     SubscribeAsked,
 )
+from services.proxy.negotiated_mask import NegotiatedMask
 from services.proxy.pacing import MESSAGES_A_TURN
 from services.proxy.share_intake import ShareIntake
 from services.proxy.work import SentJob, SentJobs, Work, new_job_id
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
 
     from services.proxy.conduct import Conduct
     from services.proxy.dialer import Dialer
+    from services.proxy.endpoint import PoolEndpoint
     from services.proxy.pool import Pool
     from services.proxy.reply_order import Reply
     from services.proxy.upstream import Upstream
+    from services.proxy.upstream_listener import Loss
 
 log = structlog.get_logger()
 
@@ -74,7 +77,7 @@ class Miner:
         self.conduct = conduct
         self.user_agent = ""
         self.is_subscribed = False
-        self.version_mask = 0
+        self.mask = NegotiatedMask()
         self.shares = ShareIntake(self)
         self.dialer: Dialer | None = None
         self._clock = clock
@@ -86,9 +89,7 @@ class Miner:
         self._waiting: list[Callable[[Upstream], None]] = []
         self._current: SentJob | None = None
         self._suggested: float | None = None
-        self._asked_mask: int | None = None
-        self._pool_mask: int | None = None
-        self._mask_due = self._takes_extranonce = self._spoke_stratum = self._asked_subscribe = False
+        self._takes_extranonce = self._spoke_stratum = self._asked_subscribe = False
         self._junk_lines = 0
         self._handshake_began = self._heard_at = self._notified_at = clock()
         self._difficulty_due: float | None = None
@@ -103,6 +104,17 @@ class Miner:
     def pool_difficulty(self) -> float:
         """What the pool wanted with the current job; 0 before the first."""
         return self._current.pool_difficulty if self._current is not None else 0.0
+
+    @property
+    def upstream(self) -> Upstream | None:
+        """The connection that the current job came by, dead or alive; None before the first job."""
+        return self._current.work.upstream if self._current is not None else None
+
+    @property
+    def pool_address(self) -> str:
+        """ "host:port" that the current job came from, or, before the first, that one is expected from."""
+        upstream = self.upstream
+        return (upstream.endpoint if upstream is not None else self.pool.route.endpoint).address
 
     def receive(self, data: bytes) -> int:
         """Takes what the miner sent, as many messages as a turn may have; gives their number. The rest waits inside."""
@@ -128,7 +140,7 @@ class Miner:
         elif self._leave_at is not None:
             if now >= self._leave_at:
                 self._close("extranonce does not fit")
-        elif self._current is not None and now >= min(self._job_due, self._difficulty_due or self._job_due):
+        elif now >= self._job_due:
             self._send_again()
 
     @property
@@ -137,9 +149,7 @@ class Miner:
         due = min(self._heard_at + self.pool.limits.idle_seconds, self._handshake_due)
         if self._leave_at is not None:
             return min(due, self._leave_at)
-        if self._current is not None:
-            due = min(due, self._job_due, self._difficulty_due or self._job_due)
-        return due
+        return min(due, self._job_due)
 
     @property
     def _handshake_due(self) -> float:
@@ -150,29 +160,28 @@ class Miner:
 
     @property
     def _job_due(self) -> float:
-        return self._notified_at + self.pool.proxy.silence_seconds
+        if self._current is None:
+            return math.inf
+        return min(self._notified_at + self.pool.proxy.silence_seconds, self._difficulty_due or math.inf)
 
     # UpstreamListener
 
     def upstream_ready(self, upstream: Upstream) -> None:
-        self._pool_mask = upstream.version_mask
-        if upstream.difficulty is not None:
-            self._difficulty.pool = upstream.difficulty
-        if self.pool.per_worker_users:
-            for worker in self.workers:
-                upstream.authorize(self.pool.user_for(worker))
+        self.mask.follow(upstream.version_mask)
+        self._difficulty.pool = upstream.difficulty
         if self._suggested is not None:
             upstream.suggest_difficulty(self._suggested)
         waiting, self._waiting = self._waiting, []
         for answer in waiting:
             answer(upstream)
             self._handshake_began = self._clock()
-        self._follow_mask(upstream)
+        self._tell_mask()
         self._start_work(upstream)
         self.wake()
 
     def upstream_changed(self, upstream: Upstream) -> None:
-        self._follow_mask(upstream)
+        self.mask.follow(upstream.version_mask)
+        self._tell_mask()
         if upstream.difficulty is not None:
             self._difficulty.pool = upstream.difficulty
         if self.is_subscribed and self._difficulty.wanted != self._difficulty.told:
@@ -193,7 +202,10 @@ class Miner:
         self._send(work, ntime=work.job.ntime, clean_jobs=work.job.clean_jobs or new_space or self._current is None)
         self.wake()
 
-    def upstream_lost(self, upstream: Upstream, why: str, pause_seconds: float) -> None:
+    def users(self, endpoint: PoolEndpoint) -> list[str]:
+        return endpoint.users_for(self.workers)
+
+    def upstream_lost(self, upstream: Upstream, loss: Loss) -> None:
         """The miner stays, with the job that it has, until there is another upstream."""
 
     # What the miner says
@@ -243,8 +255,7 @@ class Miner:
         assert self._layout is not None
         layout, session_id = self._layout, self._session_id
         subscriptions = [["mining.set_difficulty", session_id + "1"], ["mining.notify", session_id + "2"]]
-        extranonce = [layout.miner_extranonce1.hex(), layout.miner_extranonce2_size]
-        self.session.answer(reply, [subscriptions, *extranonce])
+        self.session.answer(reply, [subscriptions, layout.miner_extranonce1.hex(), layout.miner_extranonce2_size])
         self.is_subscribed = True
 
     def _authorize(self, asked: AuthorizeAsked) -> None:
@@ -259,18 +270,16 @@ class Miner:
             if options.ignored:
                 log.warning("password_fields_ignored", worker=worker, fields=options.ignored, **self._facts())
         self.workers[worker] = None
-        if upstream is not None and self.pool.per_worker_users:
-            upstream.authorize(self.pool.user_for(worker))
+        if upstream is not None:
+            upstream.authorize(upstream.endpoint.user_for(worker))
         self.session.answer(asked.reply, True)
-        if self._mask_due:
-            self._mask_due = False
-            self.session.set_version_mask(self.version_mask)
+        self._tell_mask()
         self._difficulty.asked(worker, options)
         self._follow_minimum()
 
     def _configure(self, asked: ConfigureAsked) -> None:
         upstream = self._dial()
-        if self._pool_mask is None and upstream is None:
+        if self.mask.pool is None and upstream is None:
             self._waiting.append(lambda ready: self._answer_configure(asked))
         else:
             self._answer_configure(asked)
@@ -279,9 +288,7 @@ class Miner:
         parameters = asked.configure.parameters
         result: dict[str, Any] = dict.fromkeys(asked.configure.extensions, False)
         if "version-rolling" in result:
-            wanted = parse_mask(parameters.get("version-rolling.mask"))
-            if mask := wanted & (self._pool_mask or 0):
-                self._asked_mask, self.version_mask, self._mask_due = wanted, mask, False
+            if mask := self.mask.ask(parse_mask(parameters.get("version-rolling.mask"))):
                 result["version-rolling"] = True
                 result["version-rolling.mask"] = f"{mask:08x}"
         if "minimum-difficulty" in result:
@@ -358,16 +365,11 @@ class Miner:
             else:
                 self._send_again()
 
-    def _follow_mask(self, upstream: Upstream) -> None:
-        self._pool_mask = upstream.version_mask
-        if self._asked_mask is None or (mask := self._asked_mask & self._pool_mask) == self.version_mask:
-            return
-        self.version_mask = mask
+    def _tell_mask(self) -> None:
         # Some firmware drops the connection where this comes before authorize is through.
-        if self.workers:
-            self.session.set_version_mask(mask)
-        else:
-            self._mask_due = True
+        if self.mask.untold and self.workers:
+            self.mask.untold = False
+            self.session.set_version_mask(self.mask.agreed)
 
     def _tell_difficulty(self) -> None:
         if (difficulty := self._difficulty.change()) is not None:
@@ -388,13 +390,11 @@ class Miner:
             difficulty.pool = UNTOLD_DIFFICULTY
         self._tell_difficulty()
         self._difficulty_due = None
-        assert self._layout is not None
-        assert difficulty.told is not None
-        sent = SentJob(new_job_id(), work, self._layout, ntime, difficulty.told, difficulty.pool, self.version_mask)
+        assert self._layout is not None and difficulty.told is not None
+        sent = SentJob(new_job_id(), work, self._layout, ntime, difficulty.told, difficulty.pool, self.mask.agreed)
         self.jobs.add(sent)
-        self._current = sent
-        self._notified_at = self._clock()
+        self._current, self._notified_at = sent, self._clock()
         self.session.notify(sent.notified(clean_jobs=clean_jobs))
 
     def _facts(self) -> dict[str, str]:
-        return {"miner": self.address, "pool_label": self.pool.options.name}
+        return {"miner": self.address, "pool_label": self.pool.name}

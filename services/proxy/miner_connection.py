@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from services.proxy.dialer import Dialer, keep_alive
+from services.proxy.dialer import Dialer
+from services.proxy.endpoint import host_and_port
+from services.proxy.keepalive import keep_alive
 from services.proxy.limit_hits import LIMIT_OF_REASON
 from services.proxy.miner import Miner
-from services.proxy.options import host_and_port
 from services.proxy.pacing import MESSAGES_A_TURN, MessageBudget, Reading
 
 if TYPE_CHECKING:
@@ -140,13 +141,13 @@ class MinerConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         miner, metrics = self.miner, self._pool.metrics
+        if miner.dialer is not None:
+            miner.dialer.stop()
         reason = self._why or ("connection error" if error else "closed by miner")
         self._why = reason
         metrics.connections.dec()
         metrics.closed(reason)
         self._pool.sessions.end(miner, reason)
-        if miner.dialer is not None:
-            miner.dialer.stop()
         log.info(
             "disconnect",
             miner=miner.address,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from services.proxy.endpoint import PoolEndpoint
+from services.proxy.patience import Patience
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -14,17 +17,9 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-def host_and_port(host: str, port: int) -> str:
-    """ "host:port", with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """One ``[pools.NAME]`` table and the port that miners reach it by.
-
-    ``{worker}`` in ``user`` stands for what follows the last "." of the name that a miner authorized, or all of it.
-    """
+    """One ``[pools.NAME]`` table and the port that miners reach it by. ``fallbacks`` are tried in order."""
 
     name: str
     listen_port: int
@@ -34,11 +29,12 @@ class PoolOptions:
     password: str = field(default="x", repr=False)
     tls_listen_port: int | None = None
     """For miners that speak TLS (``stratum+ssl``), besides ``listen_port``."""
+    fallbacks: tuple[PoolEndpoint, ...] = ()
 
     @property
-    def address(self) -> str:
-        """ "host:port", as it is recorded with each share."""
-        return host_and_port(self.host, self.port)
+    def endpoints(self) -> tuple[PoolEndpoint, ...]:
+        """The first address and the fallbacks."""
+        return (PoolEndpoint(self.host, self.port, self.user, self.password), *self.fallbacks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +105,7 @@ class ProxyOptions:
     """Needed where a pool has a ``tls_listen_port``."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks of load balancers, who may begin a connection with a PROXY protocol header and are believed."""
+    patience: Patience = field(default_factory=Patience)
     verdict_timeout_seconds: float = 30.0
     silence_seconds: float = 30.0
     """With nothing new from the pool for so long, the current job is sent again."""

@@ -6,10 +6,16 @@ from itertools import count
 from secrets import randbits
 from typing import TYPE_CHECKING
 
+import structlog
+
+from services.proxy.prober import Prober
+from services.proxy.route import Route, RouteChange
 from services.stratum.extranonce import MINER_EXTRANONCE1_BYTES
 from services.stratum.seen import SeenHeaders
 
 if TYPE_CHECKING:
+    from services.proxy.dialer import Dialer
+    from services.proxy.endpoint import PoolEndpoint
     from services.proxy.gate import Gate
     from services.proxy.metrics import PoolMetrics
     from services.proxy.options import PoolOptions, ProxyOptions
@@ -17,11 +23,11 @@ if TYPE_CHECKING:
     from services.proxy.session_book import SessionBook
     from services.proxy.upstream import Upstream
 
-WORKER_FIELD = "{worker}"
+log = structlog.get_logger()
 
 
 class Pool:
-    """Configuration, counters, and the memory of headers that outlives any connection."""
+    """Configuration, the address in use, counters, and the memory of headers that outlives any connection."""
 
     def __init__(
         self,
@@ -32,6 +38,7 @@ class Pool:
         gate: Gate,
         sessions: SessionBook,
     ) -> None:
+        self.name = pool.name
         self.options = pool
         self.proxy = proxy
         self.limits = proxy.limits
@@ -42,9 +49,13 @@ class Pool:
         self.seen = SeenHeaders()
         self.upstreams: set[Upstream] = set()
         """Every connection to the pool that is not closed, also those that only wait for last verdicts."""
-        self.per_worker_users = WORKER_FIELD in pool.user
+        self.dialers: set[Dialer] = set()
+        """Those that hold or seek a connection."""
+        self.route = Route(pool.endpoints, self._route_changed)
+        self._prober = Prober(self)
         self._upstream_numbers = count(randbits(64))
         self._miner_numbers = count(randbits(8 * MINER_EXTRANONCE1_BYTES))
+        metrics.uses(self.route.endpoint.address)
 
     def upstream_number(self) -> int:
         """Numbers an upstream connection: its low bytes fill what the pool's extranonce2 has to spare."""
@@ -55,8 +66,24 @@ class Pool:
         number = next(self._miner_numbers) % (1 << 8 * MINER_EXTRANONCE1_BYTES)
         return number.to_bytes(MINER_EXTRANONCE1_BYTES, "big")
 
-    def user_for(self, worker: str) -> str:
-        """The name under which a worker's shares go up."""
-        if not self.per_worker_users:
-            return self.options.user
-        return self.options.user.replace(WORKER_FIELD, worker.rpartition(".")[2] or worker)
+    def is_served_by(self, endpoint: PoolEndpoint) -> bool:
+        """Whether some miner has mined there for a while and still can, as the pool's word of late shows."""
+        return any(one.is_served and one.endpoint == endpoint for one in self.upstreams)
+
+    def stop(self) -> None:
+        """Looks for better addresses no more."""
+        self._prober.stop()
+
+    def _route_changed(self, change: RouteChange) -> None:
+        log.warning(
+            "pool_return" if change.is_return else "failover",
+            pool_label=self.name,
+            pool=change.after.address,
+            before=change.before.address,
+            why=change.why,
+            miners=len(self.dialers),
+        )
+        self.metrics.failed_over(change.after.address, is_return=change.is_return)
+        self._prober.route_changed(is_return=change.is_return)
+        for dialer in tuple(self.dialers):
+            dialer.follow()

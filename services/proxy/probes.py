@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client import generate_latest
 
-from services.proxy.options import host_and_port
+from services.proxy.endpoint import host_and_port
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -20,7 +20,7 @@ class Probes:
 
     def __init__(self, registry: CollectorRegistry, spool: Spool) -> None:
         self.ready = False
-        self._registry = registry
+        self.registry = registry
         self._spool = spool
         self._runner: web.AppRunner | None = None
 
@@ -55,7 +55,7 @@ class Probes:
             self._runner = None
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

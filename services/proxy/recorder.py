@@ -9,7 +9,6 @@ from services.warehouse.records import JobRecord
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.proxy.options import PoolOptions
     from services.proxy.work import Work
     from services.warehouse.records import BlockCandidate, Share
     from services.warehouse.spool import Spool
@@ -24,19 +23,19 @@ class Recorder:
         self._spool = spool
         self._jobs: dict[bytes, None] = {}
 
-    def share(self, share: Share, work: Work | None, pool: PoolOptions, on_durable: Callable[[bool], None]) -> None:
+    def share(self, share: Share, work: Work | None, on_durable: Callable[[bool], None]) -> None:
         """Spools a share and, where need be, its job. ``on_durable`` as for Spool.append_share."""
         if work is not None and work.key not in self._jobs:
-            self._job(work, pool)
+            self._job(work, share)
         self._spool.append_share(share, on_durable)
 
-    def block_candidate(self, candidate: BlockCandidate, work: Work, pool: PoolOptions) -> None:
+    def block_candidate(self, candidate: BlockCandidate, work: Work) -> None:
         """Spools a block candidate and, where need be, its job; also while the spool refuses shares."""
         if work.key not in self._jobs:
-            self._job(work, pool)
+            self._job(work, candidate)
         self._spool.append_block_candidate(candidate)
 
-    def _job(self, work: Work, pool: PoolOptions) -> None:
+    def _job(self, work: Work, seen_with: Share | BlockCandidate) -> None:
         self._jobs[work.key] = None
         if len(self._jobs) > JOBS_REMEMBERED:
             del self._jobs[next(iter(self._jobs))]
@@ -44,8 +43,8 @@ class Recorder:
         self._spool.append_job(
             JobRecord(
                 job=work.key,
-                pool_label=pool.name,
-                pool=pool.address,
+                pool_label=seen_with.pool_label,
+                pool=seen_with.pool,
                 prevhash=job.prevhash,
                 coinbase1=job.coinbase1,
                 coinbase2=job.coinbase2,

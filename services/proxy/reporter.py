@@ -66,14 +66,14 @@ class Reporter:
 
     async def report(self, *, stopped: bool = False) -> bool:
         """Writes what changed, and a heartbeat; False where ClickHouse did not take it."""
-        told = []
-        entries = self._book.entries()
-        for at in range(0, len(entries), _PORTION):
-            told += self._book.due(entries[at : at + _PORTION])
-            await asyncio.sleep(0)
-        ended = self._book.ended()[:_MOST_ENDED]
-        rows = [row for _, row in told] + ended
         try:
+            told = []
+            entries = self._book.entries()
+            for at in range(0, len(entries), _PORTION):
+                told += self._book.due(entries[at : at + _PORTION])
+                await asyncio.sleep(0)
+            ended = self._book.ended()[:_MOST_ENDED]
+            rows = [row for _, row in told] + ended
             await self._writer.write(rows, self._heartbeat(stopped=stopped))
         except StoreUnavailable as error:
             self._failed(str(error))
@@ -128,5 +128,5 @@ def _state(pool: Pool, miners: int) -> PoolState:
     ready = sum(upstream.is_alive for upstream in pool.upstreams)
     state = "ready" if ready else "away" if miners else "idle"
     return PoolState(
-        pool_label=pool.options.name, pool=pool.options.address, state=state, miners=miners, upstreams=ready
+        pool_label=pool.name, pool=pool.route.endpoint.address, state=state, miners=miners, upstreams=ready
     )

@@ -75,7 +75,7 @@ class Proxy:
                 await listener.open()
                 self.listeners[pool.name] = listener
                 facts = {"host": options.host, "port": listener.port, "tls_port": listener.tls_port}
-                log.info("listening", pool_label=pool.name, pool=pool.address, **facts)
+                log.info("listening", pool_label=pool.name, pool=listener.pool.route.endpoint.address, **facts)
         except BaseException:
             await self._stop()
             raise
@@ -118,12 +118,12 @@ class Proxy:
         self._lag.stop()
         await self.spool.close()
         for task in (self._shipping, self._reporting):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await _end(task)
         farewell = _at_most(_FAREWELL_SECONDS, [self._reporter.close()])
-        emptied, _ = await asyncio.gather(self._shipper.drain(deadline_seconds), farewell)
-        await self.probes.close()
+        try:
+            emptied, _ = await asyncio.gather(self._shipper.drain(deadline_seconds), farewell)
+        finally:
+            await self.probes.close()
         return emptied
 
 
@@ -138,6 +138,14 @@ async def serve(options: ProxyOptions) -> None:
         gc.freeze()
         gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
         await asyncio.Event().wait()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Ends a task; whatever it died of is told, and holds up no stop."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("task_failed", task=task.get_name(), exc_info=error)
 
 
 async def _at_most(seconds: float, waits: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -72,14 +72,16 @@ class ShareIntake:
             reason = NOT_SUBSCRIBED if not miner.is_subscribed else UNKNOWN_JOB if authorized else UNAUTHORIZED
             self._refuse_unread(reply, StratumError(reason), submit.worker, submit.job_id, ts_ms)
             return
+        # Another pool's difficulty says nothing about this share.
+        same_pool = sent.work.upstream is miner.upstream
         try:
             judgement = judge(
                 submit,
                 sent,
                 authorized=authorized,
-                difficulty=miner.difficulty_told,
-                pool_difficulty=miner.pool_difficulty,
-                version_mask=miner.version_mask,
+                difficulty=miner.difficulty_told if same_pool else sent.difficulty,
+                pool_difficulty=miner.pool_difficulty if same_pool else sent.pool_difficulty,
+                version_mask=miner.mask.agreed,
                 seen=self._pool.seen,
                 now_seconds=ts_ms / 1000,
             )
@@ -111,7 +113,7 @@ class ShareIntake:
         mask = upstream.version_mask | flight.sent.version_mask
         version = int.from_bytes(flight.judgement.rebuilt.header[:4], "little")
         upstream.submit(
-            self._pool.user_for(self._paying_worker(submit.worker)),
+            upstream.endpoint.user_for(self._paying_worker(submit.worker)),
             work.job.job_id,
             flight.sent.layout.pool_extranonce2(submit.extranonce2),
             submit.ntime,
@@ -159,17 +161,16 @@ class ShareIntake:
             self.credited += flight.judgement.credited
             self.last_accepted_ms = flight.ts_ms
         share = self._share(flight, reason)
-        self._pool.recorder.share(share, flight.sent.work, self._pool.options, partial(self._recorded, then))
+        self._pool.recorder.share(share, flight.sent.work, partial(self._recorded, then))
 
     def _share(self, flight: _Flight, reason: str) -> Share:
         sent, judgement = flight.sent, flight.judgement
         layout, rebuilt = sent.layout, judgement.rebuilt
-        options = self._pool.options
         return Share(
             ts_ms=flight.ts_ms,
             proxy=self._pool.proxy.name,
-            pool_label=options.name,
-            pool=options.address,
+            pool_label=self._pool.name,
+            pool=sent.work.upstream.endpoint.address,
             miner=self._miner.address,
             worker=self._credited_worker(flight.submit.worker),
             accepted=not reason,
@@ -187,12 +188,11 @@ class ShareIntake:
     def _refuse_unread(self, reply: Reply, error: StratumError, worker: str, job_id: str, ts_ms: int) -> None:
         """Refuses and records a share of which no header is known."""
         self._count(error.reason)
-        options = self._pool.options
         share = Share(
             ts_ms=ts_ms,
             proxy=self._pool.proxy.name,
-            pool_label=options.name,
-            pool=options.address,
+            pool_label=self._pool.name,
+            pool=self._miner.pool_address,
             miner=self._miner.address,
             worker=self._credited_worker(worker),
             accepted=False,
@@ -206,7 +206,7 @@ class ShareIntake:
             extranonce2=b"",
             header=NO_HEADER,
         )
-        self._pool.recorder.share(share, None, options, partial(self._recorded, None))
+        self._pool.recorder.share(share, None, partial(self._recorded, None))
         self._miner.session.refuse(reply, error)
 
     def _credited_worker(self, worker: str) -> str:

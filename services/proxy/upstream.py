@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from services.proxy.keepalive import keep_alive
+from services.proxy.upstream_listener import Loss
 from services.proxy.work import Work
 from services.stratum.pool_session import (
     Authorized,
@@ -30,11 +32,13 @@ from services.stratum.reject import ProtocolError
 from services.stratum.version import FULL_MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from prometheus_client import Gauge
 
+    from services.proxy.endpoint import PoolEndpoint
     from services.proxy.pool import Pool
+    from services.proxy.upstream_listener import UpstreamListener
     from services.stratum.message import Response
 
     # The pool's answer and what it refuses with; both None: no verdict came.
@@ -43,34 +47,21 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 USER_AGENT: Final = "sharehouse"
-HANDSHAKE_SECONDS: Final = 15.0
-_CONFIGURE_PATIENCE_SECONDS: Final = 2.0
 _MAX_QUEUED_BYTES: Final = 1024 * 1024
 _MAX_UNREADABLE: Final = 100
 _MAX_FORGOTTEN: Final = 1024
 _MAX_USERS: Final = 1024
 
 
-class UpstreamListener(Protocol):
-    """Who works on an upstream's jobs. Nothing is told before ``upstream_ready`` or after ``upstream_lost``."""
-
-    def upstream_ready(self, upstream: Upstream) -> None:
-        """Extranonce and version mask are known; difficulty and ``current`` job may be."""
-
-    def upstream_changed(self, upstream: Upstream) -> None:
-        """The pool changed its difficulty or its version mask."""
-
-    def job_received(self, work: Work) -> None:
-        """A new job; difficulty and extranonce that the pool set before it hold for it."""
-
-    def upstream_lost(self, upstream: Upstream, why: str, pause_seconds: float) -> None:
-        """The connection is gone; the pool asked for a pause before the next one, or 0."""
-
-
 class Upstream(asyncio.Protocol):
-    """Subscribes by itself and tells its listener. Public attributes are the pool's last word on each."""
+    """Subscribes by itself and tells its listener. Public attributes are the pool's last word on each.
 
-    def __init__(self, pool: Pool, listener: UpstreamListener) -> None:
+    ``users`` are authorized at once. Where the endpoint has one user for all, nothing is ready before that one is in.
+    """
+
+    def __init__(self, pool: Pool, endpoint: PoolEndpoint, listener: UpstreamListener, users: Sequence[str]) -> None:
+        self.endpoint = endpoint
+        self.listener = listener
         self.number = pool.upstream_number()
         self.extranonce: tuple[bytes, int] = (b"", 0)
         self.version_mask = 0
@@ -80,12 +71,13 @@ class Upstream(asyncio.Protocol):
         self.is_alive = False
         """Whether shares can be forwarded."""
         self._pool = pool
-        self._listener = listener
+        self._first_users = users
+        self._patience = pool.proxy.patience
         self._loop = asyncio.get_running_loop()
         self._session = PoolSession(USER_AGENT)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._configured = self._subscribed = self._ended = self._retiring = self._flush_due = False
+        self._configured = self._subscribed = self._authorized = self._ended = self._retiring = self._flush_due = False
         self._users: set[str] = set()
         # Submits by their number: when they went up, and who waits. The timeout is one for all, so order is by age.
         self._waiting: dict[int, tuple[float, Verdict]] = {}
@@ -93,6 +85,20 @@ class Upstream(asyncio.Protocol):
         self._timeout: asyncio.TimerHandle | None = None
         self._unreadable = 0
         self._gauge: Gauge | None = None
+        self._opened_at = self._heard_at = self._loop.time()
+        self._owes_since: float | None = None
+        self._silence: asyncio.TimerHandle | None = None
+
+    @property
+    def has_lasted(self) -> bool:
+        """Whether it was opened long enough ago to be, or to have been, a good one."""
+        return self._loop.time() - self._opened_at >= self._patience.steady_seconds
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the pool, beyond doubt, serves this connection."""
+        heard_of_late = self._loop.time() - self._heard_at < self._patience.silent_seconds / 2
+        return self.is_alive and self.has_lasted and heard_of_late
 
     @property
     def unanswered_submits(self) -> int:
@@ -103,7 +109,9 @@ class Upstream(asyncio.Protocol):
         """Makes ``user`` known to the pool, once."""
         if user not in self._users and len(self._users) < _MAX_USERS:
             self._users.add(user)
-            self._session.authorize(user, self._pool.options.password)
+            self._session.authorize(user, self.endpoint.password)
+            if self.is_alive:
+                self._expect_job()
             self._flush_soon()
 
     def suggest_difficulty(self, difficulty: float) -> None:
@@ -124,10 +132,22 @@ class Upstream(asyncio.Protocol):
         """Forwards a share. ``on_verdict`` is called once, later, whatever happens."""
         self.authorize(user)
         number = self._session.submit(user, job_id, extranonce2, ntime, nonce, version_bits)
-        self._waiting[number] = (self._loop.time(), on_verdict)
+        now = self._loop.time()
+        self._waiting[number] = (now, on_verdict)
+        if self._owes_since is None:
+            self._owes_since = now
+        if self._silence is None:
+            self._silence = self._loop.call_later(self._patience.silent_seconds, self._watch_silence)
         if self._timeout is None:
             self._watch_timeouts()
         self._flush_soon()
+
+    def step_aside(self) -> None:
+        """Takes late shares for a while, then retires; at once where it never sent a job."""
+        if self.current is None:
+            self.retire()
+        elif not self._ended:
+            self._set_timer(self._patience.late_seconds, self.retire)
 
     def retire(self) -> None:
         """Takes no more shares; closes once the verdicts on those under way are in, or timed out."""
@@ -136,7 +156,7 @@ class Upstream(asyncio.Protocol):
         if not self._waiting:
             self.end("retired")
 
-    def end(self, why: str, pause_seconds: float = 0.0) -> None:
+    def end(self, why: str, pause_seconds: float = 0.0, *, conclusive: bool = False) -> None:
         """Closes the connection; who waits for a verdict is told that there is none. Idempotent."""
         if self._ended:
             return
@@ -144,7 +164,7 @@ class Upstream(asyncio.Protocol):
         self._pool.upstreams.discard(self)
         if self._gauge is not None:
             self._gauge.dec()
-        for timer in (self._timer, self._timeout):
+        for timer in (self._timer, self._timeout, self._silence):
             if timer is not None:
                 timer.cancel()
         if self._transport is not None:
@@ -153,7 +173,7 @@ class Upstream(asyncio.Protocol):
         for _, on_verdict in waiting.values():
             on_verdict(None, None)
         if not self._retiring:
-            self._listener.upstream_lost(self, why, pause_seconds)
+            self.listener.upstream_lost(self, Loss(why, pause_seconds, conclusive))
 
     # asyncio.Protocol
 
@@ -166,21 +186,23 @@ class Upstream(asyncio.Protocol):
         self._count_as(self._pool.metrics.upstreams_connecting)
         self._transport = transport
         transport.set_write_buffer_limits(high=_MAX_QUEUED_BYTES)
-        self._timer = self._loop.call_later(HANDSHAKE_SECONDS, self.end, "the pool did not answer the handshake")
+        keep_alive(transport.get_extra_info("socket"))
+        self._set_timer(self._patience.handshake_seconds, self._silent, "the pool did not answer the handshake")
         self._session.configure(FULL_MASK)
         self._session.subscribe()
         self._flush()
 
     def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
         try:
             for event in self._session.receive(data):
                 self._handle(event)
                 if self._ended:
                     return
         except ProtocolError as error:
-            self.end(str(error))
+            self.end(str(error), conclusive=True)
         except Exception:
-            log.exception("upstream_error", pool=self._pool.options.address)
+            log.exception("upstream_error", pool=self.endpoint.address)
             self.end("internal error")
         self._flush()
 
@@ -197,27 +219,30 @@ class Upstream(asyncio.Protocol):
 
     @property
     def _is_ready(self) -> bool:
-        return self._configured and self._subscribed
+        return self._configured and self._subscribed and self._authorized
 
     def _handle(self, event: Event) -> None:
         match event:
             case SubmitAnswered():
                 self._answered(event)
             case JobReceived(job):
+                self._owes_since = None
+                if self.current is None and self.is_alive:
+                    self._clear_timer()
                 self.current = Work(job, self, self._loop.time(), time.time_ns() // 1_000_000)
                 self.current_prevhash = job.prevhash
                 if self.is_alive:
-                    self._listener.job_received(self.current)
+                    self.listener.job_received(self.current)
             case DifficultySet(difficulty):
                 self.difficulty = difficulty
                 if self.is_alive:
-                    self._listener.upstream_changed(self)
+                    self.listener.upstream_changed(self)
             case Configured(mask) | VersionMaskSet(mask):
                 self.version_mask = mask
                 self._configured = self._configured or isinstance(event, Configured)
                 self._progress()
                 if self.is_alive:
-                    self._listener.upstream_changed(self)
+                    self.listener.upstream_changed(self)
             case Subscribed() | ExtranonceSet():
                 self.extranonce = (event.extranonce1, event.extranonce2_size)
                 if isinstance(event, Subscribed):
@@ -226,53 +251,68 @@ class Upstream(asyncio.Protocol):
                 self._handle_rare(event)
 
     def _handle_rare(self, event: Event) -> None:
-        pool = self._pool.options
+        pool, endpoint = self._pool, self.endpoint
         match event:
             case SubscribeRefused(code, message):
-                self.end(f"the pool refused the subscription: {code} {message}")
+                self.end(f"the pool refused the subscription: {code} {message}", conclusive=True)
             case Authorized(user, error):
-                if error is not None:
-                    log.error("pool_refused_user", pool_label=pool.name, pool=pool.address, user=user, error=error)
+                self._has_authorized(user, error)
             case ReconnectAsked(host, port, wait_seconds):
-                if host in ("", pool.host) and port in (0, pool.port):
+                if host in ("", endpoint.host) and port in (0, endpoint.port):
                     self.end("the pool asked to reconnect", wait_seconds)
                 else:
-                    log.warning("pool_redirect_refused", pool_label=pool.name, pool=pool.address, host=host, port=port)
+                    log.warning(
+                        "pool_redirect_refused", pool_label=pool.name, pool=endpoint.address, host=host, port=port
+                    )
             case MessageShown(text):
-                log.info("pool_message", pool_label=pool.name, pool=pool.address, text=text)
+                log.info("pool_message", pool_label=pool.name, pool=endpoint.address, text=text)
             case Unreadable(why):
                 self._unreadable += 1
                 if self._unreadable == 1:
-                    log.warning("pool_unreadable", pool_label=pool.name, pool=pool.address, why=why)
+                    log.warning("pool_unreadable", pool_label=pool.name, pool=endpoint.address, why=why)
                 if self._unreadable > _MAX_UNREADABLE:
-                    self.end("the pool does not speak Stratum")
+                    self.end("the pool does not speak Stratum", conclusive=True)
 
     def _has_subscribed(self) -> None:
         if self._subscribed:
             return
         self._subscribed = True
-        if not self._pool.per_worker_users:
-            self.authorize(self._pool.options.user)
+        for user in self._first_users:
+            self.authorize(user)
+        # Where each worker has a name of its own, a refused one is that miner's affair.
+        self._authorized = self._authorized or self.endpoint.per_worker_users
         self._session.subscribe_extranonce()
-        if not self._configured:
-            # A pool that never heard of configure may not answer it at all.
-            assert self._timer is not None
-            self._timer.cancel()
-            self._timer = self._loop.call_later(_CONFIGURE_PATIENCE_SECONDS, self._configure_unanswered)
+        self._set_timer(self._patience.optional_seconds, self._do_without)
         self._progress()
 
-    def _configure_unanswered(self) -> None:
-        self._configured = True
+    def _do_without(self) -> None:
+        """A pool that never heard of configure may not answer it at all; nor does every one answer authorize."""
+        self._configured = self._authorized = True
         self._progress()
+
+    def _has_authorized(self, user: str, error: tuple[int, str] | None) -> None:
+        if error is None:
+            self._authorized = True
+            self._progress()
+        elif self.endpoint.per_worker_users:
+            pool, address = self._pool.name, self.endpoint.address
+            log.error("pool_refused_user", pool_label=pool, pool=address, user=user, error=error)
+        else:
+            self.end(f"the pool refused the user {user}: {error[0]} {error[1][:200]}", conclusive=True)
 
     def _progress(self) -> None:
         if not self._is_ready or self.is_alive or self._retiring or self._ended:
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        self._clear_timer()
         self.is_alive = True
         self._count_as(self._pool.metrics.upstreams_ready)
-        self._listener.upstream_ready(self)
+        self._expect_job()
+        self.listener.upstream_ready(self)
+
+    def _expect_job(self) -> None:
+        """A pool sends its first job once somebody is authorized, or it is none."""
+        if self.current is None and self._users and self._timer is None:
+            self._set_timer(self._patience.handshake_seconds, self._silent, "the pool sent no job")
 
     def _count_as(self, state: Gauge) -> None:
         if self._gauge is not None:
@@ -281,6 +321,7 @@ class Upstream(asyncio.Protocol):
         state.inc()
 
     def _answered(self, event: SubmitAnswered) -> None:
+        self._owes_since = None
         sent = self._waiting.pop(event.submit_id, None)
         if sent is None:
             self._pool.metrics.late_verdicts.inc()
@@ -309,6 +350,29 @@ class Upstream(asyncio.Protocol):
             on_verdict(None, None)
         if self._retiring:
             self.end("retired")
+
+    def _watch_silence(self) -> None:
+        """Leaves a pool that owes verdicts and sends no jobs either."""
+        self._silence = None
+        if self._owes_since is None or self._ended:
+            return
+        due = self._owes_since + self._patience.silent_seconds
+        if self._loop.time() >= due:
+            self._silent("the pool is silent: neither verdicts nor jobs come")
+        else:
+            self._silence = self._loop.call_at(due, self._watch_silence)
+
+    def _silent(self, why: str) -> None:
+        self.end(why, conclusive=True)
+
+    def _set_timer(self, seconds: float, call: Callable[..., None], *arguments: str) -> None:
+        self._clear_timer()
+        self._timer = self._loop.call_later(seconds, call, *arguments)
+
+    def _clear_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _forget(self, number: int) -> None:
         """Keeps the last few numbers known, so that late answers are counted."""

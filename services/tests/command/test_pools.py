@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.command.config_file import ConfigFile, read
 from services.command.layers import Layer, load
 from services.command.mistake import Mistake
-from services.command.pools import Pool, parse
+from services.command.pools import Fallback, Pool, parse
 from services.command.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -74,7 +74,8 @@ def test_a_missing_key_is_named(key: str) -> None:
         ("mode", "solo", '"dedicated" or "shared"'),
         ("mode", "shared", "not available yet"),
         ("tls", True, "not available yet"),
-        ("fallbacks", [], "not available yet"),
+        ("fallbacks", {}, "must be a list"),
+        ("fallbacks", [GOOD] * 9, "at most 8"),
         ("vardiff", {}, "not available yet"),
     ],
 )
@@ -82,6 +83,36 @@ def test_what_cannot_stand_is_named_with_file_key_and_reason(key: str, value: ob
     (problem,) = _problems({"normal": {**GOOD, key: value}})
     assert problem.startswith(f"c.toml: pools.normal.{key}: ")
     assert reason in problem
+
+
+OTHER = {**GOOD, "host": "other.test"}
+
+
+def test_fallbacks_in_their_order() -> None:
+    (pool,) = _parse({"normal": {**GOOD, "fallbacks": [OTHER, {**OTHER, "port": 4444, "tls": False}]}})
+    assert pool.fallbacks == (
+        Fallback("other.test", 3333, "wallet.{worker}", "x"),
+        Fallback("other.test", 4444, "wallet.{worker}", "x"),
+    )
+    assert "'x'" not in repr(pool)
+
+
+@pytest.mark.parametrize(
+    ("fallback", "problem"),
+    [
+        ("other.test:3333", "[1]: must be a table with host, port, user, pass"),
+        ({**OTHER, "port": 0}, "[1].port: must be a port from 1 to 65535, not 0"),
+        ({**OTHER, "listen": 3340}, "[1].listen: unknown; there are: host, port, user, pass, tls"),
+        ({**OTHER, "tls": True}, "[1].tls: not available yet; remove it, or say false"),
+        ({"host": "third.test", "port": 1, "user": "w"}, "[1].pass: missing"),
+        ({**OTHER, "user": "your_wallet"}, "[1].user: still the placeholder 'your_wallet'; put your wallet"),
+        (OTHER, "[1]: the same as one before it"),
+        (GOOD, "[1]: the same as one before it"),
+    ],
+)
+def test_a_fallback_that_cannot_stand_is_named(fallback: object, problem: str) -> None:
+    told = _problems({"normal": {**GOOD, "fallbacks": [OTHER, fallback]}})[0]
+    assert told.startswith(f"c.toml: pools.normal.fallbacks{problem}")
 
 
 def test_a_password_is_never_quoted() -> None:

@@ -30,20 +30,12 @@ def proxy_options(
     spool: Path, pool_port: int, clickhouse: ClickHouseAddress | None = None, **more: Any
 ) -> ProxyOptions:
     """One pool called normal; without ClickHouse the shares stay in the spool."""
-    user = more.pop("user", "pool-wallet")
+    host, user = more.pop("pool_host", "127.0.0.1"), more.pop("user", "pool-wallet")
+    tls_port = 0 if "tls" in more else None
+    pool = PoolOptions("normal", 0, host, pool_port, user, "pool-password", tls_listen_port=tls_port)
     return ProxyOptions(
         name="test-proxy",
-        pools=(
-            PoolOptions(
-                "normal",
-                0,
-                more.pop("pool_host", "127.0.0.1"),
-                pool_port,
-                user,
-                "pool-password",
-                tls_listen_port=0 if "tls" in more else None,
-            ),
-        ),
+        pools=more.pop("pools", (pool,)),
         spool=spool,
         clickhouse=clickhouse or ClickHouseAddress(port=unused_port()),
         host=more.pop("host", "127.0.0.1"),

@@ -46,6 +46,8 @@ class Script:
     submit: Callable[[list[Any]], dict[str, Any] | None] = lambda _: {"result": True, "error": None}
     ignored: frozenset[str] = frozenset()
     """Methods that get no answer."""
+    refused: frozenset[str] = frozenset()
+    """Methods that get an error."""
     refuses_agent: bool = False
     """Takes a subscribe without parameters only."""
 
@@ -96,6 +98,9 @@ class PoolConnection:
         self._changed.set()
         script, answer = self.script, {"id": request["id"], "error": None}
         if request["method"] in script.ignored:
+            return
+        if request["method"] in script.refused:
+            self.send({**answer, "error": [24, "not you", None], "result": None})
             return
         if script.refuses_agent and request["method"] == "mining.subscribe" and request["params"]:
             self.send({**answer, "error": [20, "no parameters, please", None], "result": None})

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Self
 
-from services.proxy.options import host_and_port
+from services.proxy.endpoint import host_and_port
 from services.stratum.difficulty import actual_difficulty
 from services.stratum.header import sha256d
 from services.stratum.job import Job

@@ -32,9 +32,9 @@ class Book:
 
     def miner(self) -> Miner:
         shares = SimpleNamespace(accepted=0, credited=0.0, last_accepted_ms=0, rejected_by_reason={})
-        pool = SimpleNamespace(options=SimpleNamespace(name="normal", address="pool:1"))
         facts: dict[str, Any] = {"address": "10.0.0.1:1", "workers": {}, "user_agent": "", "difficulty_told": 0.0}
-        miner = cast("Miner", ReadMiner(pool=pool, shares=shares, **facts))
+        pool = SimpleNamespace(name="normal")
+        miner = cast("Miner", ReadMiner(pool=pool, pool_address="pool:1", shares=shares, **facts))
         self.book.begin(miner)
         return miner
 
