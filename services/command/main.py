@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.command import configuration
-from services.command.mistake import Mistake
+from services.command.mistake import EXIT_MISTAKE, Mistake
 
 if TYPE_CHECKING:
     from services.command.configuration import Configuration
 
-EXIT_MISTAKE = 2
 # The name that the miner's document promises, in the working directory.
 BLOCK_FILE = Path("found_blocks/pool_merge_mining_blocks.json")
 
@@ -86,18 +85,35 @@ def clickhouse_command(config: Config = configuration.DEFAULT_CONFIG, data: Data
     run(serve(chosen))
 
 
-@app.command("proxy", epilog="Example: PROXY_PORT=3333 sharehouse proxy --config config/config.toml")
-def proxy_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+@app.command("proxy", epilog="Example: PROXY_PORT=3333 sharehouse proxy --config config/config.toml --workers 2")
+def proxy_command(
+    config: Config = configuration.DEFAULT_CONFIG,
+    data: Data = configuration.DEFAULT_DATA,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, max=64, help="Processes on the same ports.", show_default="1"),
+    ] = None,
+    worker: Annotated[int | None, typer.Option("--worker", hidden=True)] = None,
+    probes: Annotated[Path | None, typer.Option("--probes", hidden=True)] = None,
+) -> None:
     """Run the proxy alone: miners in, pools out, every share into the spool and on to ClickHouse."""
     from services.command import options
     from services.command.run import run
 
-    found = _start("proxy", config, data, need_config=True)
+    found = _start("proxy" if worker is None else f"proxy/{worker}", config, data, need_config=True)
     found.data.create()
     chosen = options.proxy(found)
+    count = workers or found.settings.proxy_workers
+    if worker is None and count > 1:
+        from services.command import crew, plan, ports
+
+        # Before the processes start: they would share a port with a stranger of the same user without a word.
+        ports.check(plan.proxy_listeners(found), patience_seconds=5)
+        run(crew.serve(crew.command(config, data, count), count, chosen.metrics_host, chosen.metrics_port))
+        return
     from services.proxy.server import serve
 
-    run(serve(chosen))
+    run(serve(chosen if worker is None or probes is None else chosen.for_worker(worker, count, probes)))
 
 
 @app.command("api", epilog="Example: API_HOST=0.0.0.0 API_TOKENS=... sharehouse api")

@@ -14,6 +14,10 @@ _ENVIRONMENTAL = frozenset(
 )
 
 
+EXIT_MISTAKE = 2
+"""How a process ends whose person must mend something first."""
+
+
 class Mistake(Exception):  # noqa: N818 - it is the person's, not an error of ours
     """A setting, file, folder or port that cannot stand. Each problem is one sentence with its remedy.
 

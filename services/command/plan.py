@@ -43,17 +43,15 @@ def make(configuration: Configuration, *, with_demo: bool) -> Plan:
         bucket,
         pools,
         _services(configuration, bucket, with_demo=with_demo),
-        _listeners(configuration, pools, with_demo=with_demo),
+        _listeners(configuration, with_demo=with_demo),
     )
 
 
-def _listeners(configuration: Configuration, pools: tuple[Pool, ...], *, with_demo: bool) -> tuple[ports.Listener, ...]:
-    settings = configuration.settings
-    of_demo = [ports.Listener("demo pool", _LOOPBACK, settings.demo_pool_port, "DEMO_POOL_PORT")] if with_demo else []
+def proxy_listeners(configuration: Configuration) -> tuple[ports.Listener, ...]:
+    """The ports that the proxy takes."""
+    settings, pools = configuration.settings, configuration.pools()
     settings_of_ports = {"normal": "PROXY_PORT", "high_diff": "PROXY_PORT_HIGH"}
     return (
-        ports.Listener("ClickHouse", settings.clickhouse_host, settings.clickhouse_port, "CLICKHOUSE_PORT"),
-        *of_demo,
         *(
             ports.Listener(
                 f"proxy, pool {pool.name}",
@@ -74,6 +72,16 @@ def _listeners(configuration: Configuration, pools: tuple[Pool, ...], *, with_de
             if pool.tls_listen is not None
         ),
         ports.Listener("proxy's metrics", settings.metrics_host, settings.metrics_port, "METRICS_PORT"),
+    )
+
+
+def _listeners(configuration: Configuration, *, with_demo: bool) -> tuple[ports.Listener, ...]:
+    settings = configuration.settings
+    of_demo = [ports.Listener("demo pool", _LOOPBACK, settings.demo_pool_port, "DEMO_POOL_PORT")] if with_demo else []
+    return (
+        ports.Listener("ClickHouse", settings.clickhouse_host, settings.clickhouse_port, "CLICKHOUSE_PORT"),
+        *of_demo,
+        *proxy_listeners(configuration),
         ports.Listener("API", settings.api_host, settings.api_port, "API_PORT"),
         ports.Listener("dashboard", settings.dashboard_host, settings.dashboard_port, "DASHBOARD_PORT"),
     )

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     proxy_host: Host = "0.0.0.0"  # noqa: S104 - miners come from other machines
     proxy_port: Port = 3331
     proxy_port_high: Port = 3332
+    proxy_workers: Annotated[int, Field(ge=1, le=64)] = 1
     metrics_host: Host = "127.0.0.1"
     metrics_port: Port = 9333
     spool_max_bytes: Annotated[int, Field(ge=1 << 20)] = 4 << 30

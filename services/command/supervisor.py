@@ -7,6 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from services.command.mistake import EXIT_MISTAKE
 from services.command.service import Service, ServiceProcess, outcome
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from services.command.console import Console
 
-# What a service answers when the person must mend something first.
-EXIT_MISTAKE = 2
 STOP_SECONDS = 14.0
 _STOP_EACH_SECONDS = 11.0
 # Kept back for each service that is still to be stopped.

@@ -47,7 +47,7 @@ class Listener:
     async def _open(self, port: int, certificate: Certificate | None) -> None:
         label, trusted = self.pool.options.name, self.pool.proxy.trusted_proxies
         try:
-            listening = listening_socket(self._host, port)
+            listening = listening_socket(self._host, port, shared=self.pool.proxy.workers > 1)
         except OSError as error:
             raise OSError(
                 f"pool {label} cannot listen on {host_and_port(self._host, port)}: {error.strerror or error}; "

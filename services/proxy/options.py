@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from services.proxy.endpoint import PoolEndpoint
@@ -106,11 +106,20 @@ class ProxyOptions:
     trusted_proxies: tuple[str, ...] = ()
     """Networks of load balancers, who may begin a connection with a PROXY protocol header and are believed."""
     patience: Patience = field(default_factory=Patience)
+    worker: int = 0
+    """Number, from 0, of this process among ``workers`` processes that take miners on the same ports."""
+    workers: int = 1
+    probes: Path | None = None
+    """A Unix socket to serve metrics and probes on, instead of ``metrics_host:metrics_port``."""
     verdict_timeout_seconds: float = 30.0
     silence_seconds: float = 30.0
     """With nothing new from the pool for so long, the current job is sent again."""
     drain_seconds: float = 3.0
     """How long a stop waits for the pools' verdicts on shares in flight, and again for the shipper."""
+
+    def for_worker(self, number: int, workers: int, probes: Path) -> ProxyOptions:
+        """One process' of several, numbered from 1; it is recorded as "name/number"."""
+        return replace(self, name=f"{self.name}/{number}", worker=number - 1, workers=workers, probes=probes)
 
     def __post_init__(self) -> None:
         labels = [pool.name for pool in self.pools]

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
+def own_numbers(worker: int, workers: int) -> count[int]:
+    """Numbers, from a random one on, whose low bytes no other of ``workers`` processes ever uses, however few bytes."""
+    step = 1 << (workers - 1).bit_length()
+    return count(randbits(64) // step * step + worker, step)
+
+
 class Pool:
     """Configuration, the address in use, counters, and the memory of headers that outlives any connection."""
 
@@ -53,8 +59,8 @@ class Pool:
         """Those that hold or seek a connection."""
         self.route = Route(pool.endpoints, self._route_changed)
         self._prober = Prober(self)
-        self._upstream_numbers = count(randbits(64))
-        self._miner_numbers = count(randbits(8 * MINER_EXTRANONCE1_BYTES))
+        self._upstream_numbers = own_numbers(proxy.worker, proxy.workers)
+        self._miner_numbers = own_numbers(proxy.worker, proxy.workers)
         metrics.uses(self.route.endpoint.address)
 
     def upstream_number(self) -> int:

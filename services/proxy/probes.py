@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from prometheus_client import generate_latest
@@ -10,9 +10,14 @@ from prometheus_client import generate_latest
 from services.proxy.endpoint import host_and_port
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from prometheus_client import CollectorRegistry
 
     from services.warehouse.spool import Spool
+
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4"
 
 
 class Probes:
@@ -31,22 +36,14 @@ class Probes:
         port: int = self._runner.addresses[0][1]
         return port
 
-    async def open(self, host: str, port: int) -> None:
-        """Raises OSError, with the address in it, where the port cannot be had."""
-        app = web.Application(client_max_size=1024)
-        app.add_routes(
-            [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
-        )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port).start()
-        except OSError as error:
-            await self.close()
-            raise OSError(
-                f"metrics cannot listen on {host_and_port(host, port)}: {error.strerror or error}; "
-                "set METRICS_PORT to a free port"
-            ) from error
+    async def open(self, host: str, port: int, socket: Path | None = None) -> None:
+        """On the Unix socket, where there is one. Raises OSError, with the address in it, where it cannot be had."""
+        routes = [
+            web.get("/metrics", self._metrics),
+            web.get("/healthz", self._healthz),
+            web.get("/readyz", self._readyz),
+        ]
+        self._runner = await listen(routes, host, port, socket)
 
     async def close(self) -> None:
         """Closes the port."""
@@ -55,7 +52,7 @@ class Probes:
             self._runner = None
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -66,3 +63,21 @@ class Probes:
         if not self._spool.is_recording:
             return web.Response(status=503, text="shares cannot be recorded: the spool is full or its disk failing\n")
         return web.Response(text="ready\n")
+
+
+async def listen(routes: list[web.RouteDef], host: str, port: int, socket: Path | None = None) -> web.AppRunner:
+    """Serves the routes. Raises OSError, with the address in it, where it cannot be had."""
+    app = web.Application(client_max_size=1024)
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port) if socket is None else web.UnixSite(runner, socket)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        where = host_and_port(host, port) if socket is None else str(socket)
+        raise OSError(
+            f"metrics cannot listen on {where}: {error.strerror or error}; set METRICS_PORT to a free port"
+        ) from error
+    return runner

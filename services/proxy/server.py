@@ -66,7 +66,7 @@ class Proxy:
         self.probes = Probes(metrics.registry, spool)
         try:
             certificate = self._certificate(metrics)
-            await self.probes.open(options.metrics_host, options.metrics_port)
+            await self.probes.open(options.metrics_host, options.metrics_port, options.probes)
             for pool in options.pools:
                 pool_metrics = PoolMetrics(metrics, pool.name)
                 listener = Listener(
