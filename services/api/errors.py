@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -18,9 +19,18 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI, Request
 
+    from services.warehouse.queries import Trouble
+
+log = structlog.get_logger()
+
 _CODES = {400: "BAD_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 _MESSAGES = {404: "There is no such endpoint", 405: "This endpoint does not take this method"}
-_AWAY = "The database is away; it is asked again at the next request"
+# By how the database failed: the code, and what to say; ClickHouse's own text stays in the log.
+_STORE_TROUBLES: dict[Trouble, tuple[str, str]] = {
+    "unreachable": ("DATABASE_UNAVAILABLE", "The database is away; it is asked again at the next request"),
+    "slow": ("DATABASE_TIMEOUT", "The database did not answer in time; it is asked again at the next request"),
+    "refused": ("DATABASE_REFUSED", "The database refused the query (its error {code}); the API's log says why"),
+}
 
 
 class ErrorFacts(BaseModel):
@@ -106,10 +116,11 @@ def install_error_handlers(app: FastAPI) -> None:
         message = f"These parameters were refused: {places}"
         return error_response(request.state.request_id, 422, "INVALID_PARAMETER", message, detail=faults)
 
-    async def store_away(request: Request, _error: StoreUnavailable) -> JSONResponse:
-        return error_response(
-            request.state.request_id, 503, "DATABASE_UNAVAILABLE", _AWAY, headers={"Retry-After": "5"}
-        )
+    async def store_away(request: Request, error: StoreUnavailable) -> JSONResponse:
+        request_id = request.state.request_id
+        log.warning("database_failed", trouble=error.trouble, code=error.code, reason=str(error), request_id=request_id)
+        code, message = _STORE_TROUBLES[error.trouble]
+        return error_response(request_id, 503, code, message.format(code=error.code), headers={"Retry-After": "5"})
 
     app.exception_handler(ApiError)(api_error)
     app.exception_handler(HTTPException)(http_error)

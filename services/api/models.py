@@ -118,7 +118,7 @@ def pool_answer(coin: Coin) -> type[BaseModel]:
             list[str],
             Field(
                 default=[],
-                description="Names of the pools summed; only without `pool`",
+                description="Pools with an accepted share in the last 24 hours; only without `pool`",
                 examples=[["high_diff", "normal"]],
             ),
         ),

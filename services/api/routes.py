@@ -36,7 +36,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     422: {"model": ParameterErrorBody, "description": "A parameter was refused", "headers": _REQUEST_ID},
     503: {
         "model": ErrorBody,
-        "description": "The database is away; ask again later",
+        "description": "The database is away, too slow, or refused the query; ask again later",
         "headers": {
             **_REQUEST_ID,
             "Retry-After": {"description": "Seconds to wait before asking again", "schema": {"type": "integer"}},

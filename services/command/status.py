@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 _FIRST_INTERVAL_SECONDS = 5.0
 _LATER_INTERVAL_SECONDS = 60.0
 _FIRST_MINUTES_SECONDS = 120.0
+_MOST_OF_ERROR = 160
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
-async def follow(address: ClickHouseAddress, pools: int, say: Callable[[str], None]) -> None:
+async def follow(address: ClickHouseAddress, say: Callable[[str], None]) -> None:
     """Say how many shares were accepted, every few seconds at first and every minute later, until cancelled."""
     queries = Queries(address)
     started = time.monotonic()
@@ -30,19 +31,30 @@ async def follow(address: ClickHouseAddress, pools: int, say: Callable[[str], No
             early = time.monotonic() - started < _FIRST_MINUTES_SECONDS
             await asyncio.sleep(_FIRST_INTERVAL_SECONDS if early else _LATER_INTERVAL_SECONDS)
             try:
-                say(line(await queries.pool_stats(int(time.time()), None), pools))
-            except StoreUnavailable:
-                say("status: ClickHouse does not answer; shares wait in the spool")
+                say(line(await queries.pool_stats(int(time.time()), None)))
+            except StoreUnavailable as error:
+                say(trouble(error))
     finally:
         await queries.close()
 
 
-def line(stats: PoolStats, pools: int) -> str:
+def line(stats: PoolStats) -> str:
     """Words for the last 24 hours; the hash rate is that of the last 5 minutes."""
     return (
         f"status: {stats.last_24h.shares} shares accepted in 24 h, {_count(stats.ok_workers, 'worker')} mining,"
-        f" {rate(stats.last_5m.hash_rate)} over 5 min, {_count(pools, 'pool')}"
+        f" {rate(stats.last_5m.hash_rate)} over 5 min, {_count(len(stats.pools), 'pool')}"
     )
+
+
+def trouble(error: StoreUnavailable) -> str:
+    """Why there are no figures. Whatever it is, shares are safe."""
+    first_line = str(error).partition("\n")[0]
+    said = {
+        "unreachable": "ClickHouse cannot be reached",
+        "slow": "ClickHouse answers too slowly for figures",
+        "refused": f"ClickHouse refused to give figures (its error {error.code}: {first_line[:_MOST_OF_ERROR]})",
+    }
+    return f"status: {said[error.trouble]}; shares that it does not take wait in the spool"
 
 
 def rate(hashes_per_second: float) -> str:

@@ -84,7 +84,7 @@ async def _run(planned: Plan, started: float) -> int:
         from services.command.status import follow
 
         console.say(_announcement(planned, time.monotonic() - started))
-        await follow(options.address(planned.configuration), len(planned.pools), console.say)
+        await follow(options.address(planned.configuration), console.say)
 
     try:
         code = await supervisor.run(when_ready)

@@ -1,43 +1,48 @@
-"""The table of miners: connections of one worker on one pool put together, as one row."""
+"""The table of miners: the shares and the connections of one worker on one pool put together, as one row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from services.dashboard import quantities
 from services.dashboard.view import Cell, Row
-from services.warehouse.queries import MinerTotals
+from services.warehouse.queries import OK_SECONDS, MinerRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from services.warehouse.queries import MinerRow
+    from services.warehouse.queries import SessionRow
 
 COLUMNS = (
     ("worker", "Worker"),
     ("pool", "Pool"),
     ("state", "State"),
+    ("connected", "Connected"),
     ("hash_rate", "Hash rate"),
     ("accepted", "Accepted"),
     ("rejected", "Rejected"),
-    ("difficulty", "Miner difficulty"),
+    ("difficulty", "Difficulty"),
     ("last_share", "Last share"),
     ("best", "Best share"),
 )
-_ADDRESSES_SHOWN = 5
+_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Miner:
-    """A worker on a pool, over the last 24 hours, all its connections together."""
+    """A worker on a pool: its shares of the last 24 hours, and its connections that last, the oldest first."""
 
-    worker: str
-    pool_label: str
-    latest: MinerRow
-    """The connection that had the last share."""
-    connections: tuple[MinerRow, ...]
-    totals: MinerTotals
+    shares: MinerRow
+    connections: tuple[SessionRow, ...] = ()
+
+    @property
+    def worker(self) -> str:
+        return self.shares.worker
+
+    @property
+    def pool_label(self) -> str:
+        return self.shares.pool_label
 
     @property
     def key(self) -> str:
@@ -47,52 +52,87 @@ class Miner:
     @property
     def ok(self) -> bool:
         """Whether its last accepted share is less than 10 minutes old."""
-        return self.totals.ok_miners > 0
+        return self.shares.ok
+
+    def waits(self, now: int) -> bool:
+        """Whether it came so lately that its first share may still be on the way."""
+        return not self.ok and any(one.connected > now - OK_SECONDS for one in self.connections)
 
     def row(self, now: int) -> Row:
         """Its cells at `now`, unix seconds."""
-        totals, last = self.totals, int(self.totals.last_share)
+        shares, last = self.shares, int(self.shares.last_share)
         cells = {
-            "worker": Cell(self.worker or "(no name)", self._addresses()),
-            "pool": Cell(self.pool_label, self.latest.pool),
-            "state": Cell("● active") if self.ok else Cell("▲ silent", "No accepted share for 10 minutes"),
+            "worker": Cell(self.worker or "(no name yet)", self._addresses()),
+            "pool": Cell(self.pool_label, ", ".join(sorted({one.pool for one in self.connections}))),
+            "state": self._state(now),
+            "connected": self._connected(now),
             "hash_rate": Cell(
-                quantities.hash_rate(totals.hash_rate_5m),
-                f"{quantities.exact(totals.hash_rate_5m)} H/s in 5 minutes,"
-                f" {quantities.exact(totals.hash_rate_60m)} H/s in 60",
+                quantities.hash_rate(shares.hash_rate_5m),
+                f"{quantities.exact(shares.hash_rate_5m)} H/s in 5 minutes,"
+                f" {quantities.exact(shares.hash_rate_60m)} H/s in 60",
             ),
-            "accepted": Cell(quantities.count(totals.accepted), f"{totals.accepted:,} in 24 hours"),
+            "accepted": Cell(quantities.count(shares.accepted), f"{shares.accepted:,} in 24 hours"),
             "rejected": Cell(
-                rejected(totals.rejected_by_reason),
-                f"{quantities.percent(totals.rejected, totals.rejected + totals.accepted)} of its shares in 24 hours",
+                rejected(shares.rejected_by_reason),
+                f"{quantities.percent(shares.rejected, shares.rejected + shares.accepted)} of its shares in 24 hours",
             ),
-            "difficulty": Cell(
-                quantities.si(self.latest.difficulty),
-                f"{quantities.exact(self.latest.difficulty)}; the pool asked for"
-                f" {quantities.exact(self.latest.pool_requested_difficulty)}",
-            ),
+            "difficulty": self._difficulty(),
             "last_share": Cell.ago(last, now) if last else Cell("none accepted"),
-            "best": Cell(quantities.si(totals.best_share), quantities.exact(totals.best_share)),
+            "best": Cell(quantities.si(shares.best_share), quantities.exact(shares.best_share)),
         }
-        return Row(cells, silent=not self.ok)
+        return Row(cells, silent=not (self.ok or self.waits(now)))
+
+    def _state(self, now: int) -> Cell:
+        if not self.connections:
+            return Cell("○ left", "Not connected to any proxy that lives")
+        if self.ok:
+            return Cell(
+                f"● active{_times(len(self.connections))}", "Connected, with an accepted share in the last 10 minutes"
+            )
+        if self.waits(now):
+            return Cell("○ waiting", "Connected less than 10 minutes ago, and no accepted share yet")
+        return Cell("▲ silent", "Connected, and no accepted share for 10 minutes")
+
+    def _connected(self, now: int) -> Cell:
+        if not self.connections:
+            return Cell("no")
+        since = Cell.ago(int(self.connections[0].connected), now)
+        return Cell(since.text, f"since {since.title}; {self._addresses()}", since.unix)
+
+    def _difficulty(self) -> Cell:
+        told = self.connections[-1].difficulty if self.connections else self.shares.difficulty
+        if not told:
+            return Cell("–", "Not known")
+        kind = "What its latest connection was told" if self.connections else "Of its last share"
+        return Cell(quantities.si(told), f"{quantities.exact(told)}; {kind}")
 
     def _addresses(self) -> str:
-        active = [connection.miner for connection in self.connections if connection.ok]
-        shown = ", ".join(active[:_ADDRESSES_SHOWN])
-        more = f" and {len(active) - _ADDRESSES_SHOWN} more" if len(active) > _ADDRESSES_SHOWN else ""
-        return f"{quantities.plural(len(active), 'active connection')}: {shown}{more}" if active else "not connected"
+        if not self.connections:
+            return "not connected"
+        said = [f"{one.miner} ({one.user_agent})" if one.user_agent else one.miner for one in self.connections]
+        more = f" and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
+        return f"{quantities.plural(len(said), 'connection')}: {', '.join(said[:_SHOWN])}{more}"
 
 
-def grouped(rows: Iterable[MinerRow]) -> tuple[Miner, ...]:
-    """Rows put together by worker and pool; the greatest hash rate first, then by name."""
-    groups: dict[tuple[str, str], list[MinerRow]] = {}
-    for row in rows:
-        groups.setdefault((row.worker, row.pool_label), []).append(row)
+def _times(connections: int) -> str:
+    return f" ×{connections}" if connections > 1 else ""
+
+
+def grouped(rows: Iterable[MinerRow], sessions: Iterable[SessionRow]) -> tuple[Miner, ...]:
+    """Shares and connections put together by worker and pool; the greatest hash rate first, then by name.
+
+    A connection that authorized several workers belongs to each; one that authorized none yet has no name.
+    """
+    shares = {(row.worker, row.pool_label): row for row in rows}
+    connections: dict[tuple[str, str], list[SessionRow]] = {}
+    for session in sessions:
+        for worker in session.workers or ("",):
+            connections.setdefault((worker, session.pool_label), []).append(session)
     miners = [
-        Miner(worker, pool, max(own, key=lambda row: row.last_share), tuple(own), MinerTotals.of(own))
-        for (worker, pool), own in groups.items()
+        Miner(shares.get(key) or MinerRow(*key), tuple(connections.get(key, ())))
+        for key in dict.fromkeys((*shares, *connections))
     ]
-    return tuple(sorted(miners, key=lambda miner: (-miner.totals.hash_rate_5m, miner.worker, miner.pool_label)))
+    return tuple(sorted(miners, key=lambda miner: (-miner.shares.hash_rate_5m, miner.worker, miner.pool_label)))
 
 
 def rejected(by_reason: Mapping[str, int]) -> str:

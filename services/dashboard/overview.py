@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
-from services.dashboard.miners import Miner, grouped
+from services.dashboard.figures import Figures
+from services.dashboard.miners import grouped
 from services.dashboard.tiles import tile_cells
-from services.dashboard.verdict import verdict
-from services.dashboard.view import Cell, Row, Series, View
-from services.warehouse.queries import StoreUnavailable
+from services.dashboard.verdict import Outage, outage_verdict, verdict
+from services.dashboard.view import Cell, Series, View
+from services.warehouse.queries import MinerTotals, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What one look into the database gave, and when (unix seconds)."""
-
-    at: int
-    miners: tuple[Miner, ...]
-    chart: Series
-
-
 class Overview:
     """Looks into the database and makes the page's view; keeps the last figures for when the database is away."""
 
@@ -40,38 +32,41 @@ class Overview:
         self._options = options
         self._clock = clock
         self._figures: Figures | None = None
-        self._away_since: float | None = None
+        self._outage: Outage | None = None
 
     async def look(self) -> View:
-        """The view of now. Never raises for a database that is away: the view says so then."""
+        """The view of now. Never raises for a database that gives no answer: the view says so then."""
         now = self._clock()
         try:
             self._figures = await self._read(int(now))
         except StoreUnavailable as error:
-            if self._away_since is None:
-                log.warning("database_away", reason=str(error))
-                self._away_since = now
+            before = self._outage
+            self._outage = Outage(before.since if before else now, error.trouble, error.code)
+            if before != self._outage:
+                log.warning("database_failed", trouble=error.trouble, code=error.code, reason=str(error))
         else:
-            if self._away_since is not None:
-                log.info("database_back", away_seconds=round(now - self._away_since))
-            self._away_since = None
+            if self._outage is not None:
+                log.info("database_back", away_seconds=round(now - self._outage.since))
+            self._outage = None
         return self._view(now)
 
     async def _read(self, now: int) -> Figures:
-        miners = grouped(await self._queries.miners(now))
+        rows, sessions, proxies = await asyncio.gather(
+            self._queries.miners(now), self._queries.sessions(now), self._queries.proxies(now)
+        )
         chart = self._figures.chart if self._figures else None
         # The chart gains a point a minute; asking for it more often would be a query for nothing.
         if chart is None or now >= chart.start + (len(chart.values) + 1) * chart.step:
             chart = _with_gaps(await self._queries.hash_rate_series(now))
-        return Figures(now, miners, chart)
+        latest = {proxy.proxy: proxy for proxy in reversed(proxies)}
+        return Figures(now, grouped(rows, sessions), len(sessions), tuple(latest.values()), MinerTotals.of(rows), chart)
 
     def _view(self, now: float) -> View:
         figures = self._figures
-        miners = figures.miners if figures else ()
-        at = figures.at if figures else None
-        said = verdict(miners, at, self._away_since, self._options.clickhouse)
-        cells = {"sentence": Cell(said.sentence), "advice": Cell(said.advice)} | tile_cells(miners, at)
-        rows: dict[str, Row] = {miner.key: miner.row(at) for miner in miners} if at is not None else {}
+        said = outage_verdict(self._outage, figures, self._options.clickhouse) if self._outage else verdict(figures)
+        cells = {"sentence": Cell(said.sentence), "advice": Cell(said.advice), "link": Cell(said.link)}
+        cells |= tile_cells(figures)
+        rows = {miner.key: miner.row(figures.at) for miner in figures.miners} if figures is not None else {}
         title = f"{cells['hash_rate'].text if said.state == 'good' else said.sentence} · Sharehouse"
         interval = self._options.interval_seconds
         return View(now, interval, said.state, title, cells, rows, figures.chart if figures else None)

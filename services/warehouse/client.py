@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
+import aiohttp
 from clickhouse_connect.driver import create_async_client
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,15 +18,38 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - a state that callers answer with 503
-    """ClickHouse is away, hung, not migrated yet, or refused the query.
+Trouble = Literal["unreachable", "slow", "refused"]
 
-    `code` is ClickHouse's error code if it gave one. The text is for logs: it may quote ClickHouse.
+# ClickHouse's own words for being too slow: TIMEOUT_EXCEEDED, TOO_SLOW, TOO_MANY_SIMULTANEOUS_QUERIES.
+_SLOW_CODES: Final = frozenset({159, 160, 202})
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - a state that callers answer with 503
+    """ClickHouse gave no answer. `trouble` says how:
+
+    unreachable: nobody answers at its address; slow: it took longer than the caller may wait, hung or overloaded;
+    refused: it answered with an error, whose number is `code`. The text is for logs: it may quote ClickHouse.
     """
 
-    def __init__(self, text: str, code: int | None = None) -> None:
+    def __init__(self, text: str, trouble: Trouble, code: int | None = None) -> None:
         super().__init__(text)
+        self.trouble = trouble
         self.code = code
+
+
+@contextmanager
+def answered_within(seconds: float) -> Iterator[None]:
+    """Raises StoreUnavailable for whatever asyncio.timeout(seconds), clickhouse-connect or aiohttp raise in here."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise StoreUnavailable(f"no answer from ClickHouse in {seconds:g} s", "slow") from error
+    except ClickHouseError as error:
+        code = error.code if isinstance(error, Error) else None
+        trouble: Trouble = "unreachable" if code is None else "slow" if code in _SLOW_CODES else "refused"
+        raise StoreUnavailable(str(error), trouble, code) from error
+    except (OSError, aiohttp.ClientError) as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}", "unreachable") from error
 
 
 @contextmanager

@@ -9,12 +9,10 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
 import msgspec
-from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 from msgspec import Struct
 
-from services.warehouse.client import Connection, StoreUnavailable, cancellation_kept
+from services.warehouse.client import Connection, StoreUnavailable, answered_within, cancellation_kept
 from services.warehouse.migrate import apply_migrations
 
 if TYPE_CHECKING:
@@ -102,16 +100,14 @@ class StateWriter:
     async def write(self, sessions: Sequence[Session], heartbeat: Heartbeat) -> None:
         """Raises StoreUnavailable, within WRITE_SECONDS and a little, where ClickHouse did not take it all."""
         try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                with cancellation_kept():
-                    await self._write(sessions, heartbeat)
-        except TimeoutError as error:
-            raise StoreUnavailable(f"ClickHouse took no state in {WRITE_SECONDS:g} s") from error
-        except ClickHouseError as error:
-            self._schema_ready = False
-            raise StoreUnavailable(str(error), error.code if isinstance(error, Error) else None) from error
-        except (OSError, aiohttp.ClientError) as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            with answered_within(WRITE_SECONDS):
+                async with asyncio.timeout(WRITE_SECONDS):
+                    with cancellation_kept():
+                        await self._write(sessions, heartbeat)
+        except StoreUnavailable as error:
+            # Who comes back with other data may have no tables.
+            self._schema_ready = self._schema_ready and error.trouble == "slow"
+            raise
 
     async def close(self) -> None:
         await self._connection.close()

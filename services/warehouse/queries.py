@@ -1,4 +1,4 @@
-"""The readers' queries, and all SQL that reads shares: typed results, parameters bound, an answer or an error in 2 s.
+"""The readers' queries: typed results, names bound as parameters, an answer or an error in 2 s.
 
 Every window is half open and ends at `now` (unix seconds, exclusive): what was submitted in the second that has just
 begun counts from the next one on. Only accepted shares count, unless a field is named for rejected ones.
@@ -9,10 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
-from clickhouse_connect.driver.exceptions import ClickHouseError, Error
-
-from services.warehouse.client import Connection, StoreUnavailable, cancellation_kept
+from services.warehouse.client import Connection, StoreUnavailable, Trouble, answered_within, cancellation_kept
 from services.warehouse.proxies import (
     ALIVE_SECONDS,
     PROXIES_SQL,
@@ -34,15 +31,16 @@ from services.warehouse.results import (
     WindowSums,
     WorkerStats,
 )
-from services.warehouse.sums import share_filters, sums_query
+from services.warehouse.share_rows import share_filters
+from services.warehouse.sums import sums_by_worker, sums_over_all, worker_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.warehouse.address import ClickHouseAddress
-    from services.warehouse.sums import Key
 
 __all__ = [
+    "OK_SECONDS",
     "HashRateSeries",
     "MinerRow",
     "MinerTotals",
@@ -52,12 +50,15 @@ __all__ = [
     "Queries",
     "SessionRow",
     "StoreUnavailable",
+    "Trouble",
     "WindowSums",
     "WorkerStats",
 ]
 
 DAY_SECONDS: Final = 86_400
 _DEADLINE_SECONDS: Final = 1.8
+# Of the windows of a pool's figures, the one by which workers and pools are counted.
+_DAY_WINDOW: Final = 2
 # The server gives up as well, so that a query nobody waits for does not go on.
 _SETTINGS: Final = {"max_execution_time": 2}
 
@@ -87,50 +88,40 @@ class Queries:
         """Sums over all workers of the pool named (its label), or of every pool. An unknown pool: zeros."""
         midnight = now - now % DAY_SECONDS
         windows = [(now - 300, now), (now - 3_600, now), (now - DAY_SECONDS, now), (midnight - DAY_SECONDS, midnight)]
-        by_pool, by_worker = await asyncio.gather(
-            self._sums(windows, "pool_label", pool=pool), self._sums(windows[2:3], "worker", pool=pool)
+        filters, bound = share_filters(pool, None)
+        ((*sums, seen, ok, pools),) = await self._rows(
+            sums_over_all(windows, _DAY_WINDOW, now - OK_SECONDS, filters), bound
         )
-        last_5m, last_60m, last_24h, yesterday = (
-            WindowSums(
-                end - start,
-                sum(sums[index].shares for _, sums, _ in by_pool),
-                sum(sums[index].credited for _, sums, _ in by_pool),
-                sum(sums[index].actual for _, sums, _ in by_pool),
-            )
-            for index, (start, end) in enumerate(windows)
-        )
-        ok = sum(_is_ok(last_ms, now) for _, _, last_ms in by_worker)
-        pools = tuple(name for name, _, _ in by_pool)
-        return PoolStats(last_5m, last_60m, last_24h, yesterday, ok, len(by_worker) - ok, pools)
+        last_5m, last_60m, last_24h, yesterday = _window_sums(windows, sums)
+        return PoolStats(last_5m, last_60m, last_24h, yesterday, ok, seen - ok, tuple(pools))
 
     async def worker_stats(self, now: int, worker: str | None = None, pool: str | None = None) -> list[WorkerStats]:
         """Workers with an accepted share in the last 24 h, by name; of the one named, of the pool named, or all."""
         windows = [(now - 300, now), (now - 3_600, now), (now - DAY_SECONDS, now)]
+        filters, bound = share_filters(pool, worker)
         return [
-            WorkerStats(name, _is_ok(last_ms, now), last_ms // 1000, *sums)
-            for name, sums, last_ms in await self._sums(windows, "worker", pool=pool, worker=worker)
+            WorkerStats(name, _is_ok(last_ms, now), last_ms // 1000, *_window_sums(windows, sums))
+            for name, *sums, last_ms in await self._rows(sums_by_worker(windows, filters), bound)
         ]
 
     async def miners(self, now: int) -> list[MinerRow]:
-        """Every (worker, pool label, miner's address) that submitted a share in the last 24 h, accepted or not."""
-        rows = await self._rows(_MINERS, {"now": now})
+        """Every (worker, pool label) that submitted a share in the last 24 h, accepted or not."""
         return [
             MinerRow(
-                worker=row[0],
-                pool_label=row[1],
-                miner=row[2],
-                pool=row[3],
-                accepted=row[4],
-                rejected_by_reason=dict(sorted(row[5].items())),
-                hash_rate_5m=row[6] * HASHES_PER_DIFFICULTY / 300,
-                hash_rate_60m=row[7] * HASHES_PER_DIFFICULTY / 3_600,
-                pool_requested_difficulty=row[8],
-                difficulty=row[9],
-                last_share=row[10] / 1000,
-                best_share=row[11],
-                ok=_is_ok(row[10], now),
+                worker=worker,
+                pool_label=pool_label,
+                accepted=accepted,
+                rejected_by_reason=dict(sorted(refused.items())),
+                hash_rate_5m=credited_5m * HASHES_PER_DIFFICULTY / 300,
+                hash_rate_60m=credited_60m * HASHES_PER_DIFFICULTY / 3_600,
+                difficulty=difficulty,
+                last_share=last_ms / 1000,
+                best_share=best,
+                ok=_is_ok(last_ms, now),
             )
-            for row in rows
+            for worker, pool_label, accepted, refused, credited_5m, credited_60m, last_ms, best, difficulty in (
+                await self._rows(worker_table(now), {})
+            )
         ]
 
     async def proxies(self, now: int, *, alive_seconds: int = ALIVE_SECONDS) -> list[ProxyRow]:
@@ -167,52 +158,26 @@ class Queries:
             ),
         )
 
-    async def _sums(
-        self, windows: Sequence[tuple[int, int]], key: Key, *, pool: str | None, worker: str | None = None
-    ) -> list[tuple[str, list[WindowSums], int]]:
-        """By key: the sums of each window, and the last share in unix ms."""
-        return [
-            (
-                str(row[0]),
-                [WindowSums(end - start, *row[1 + 3 * n : 4 + 3 * n]) for n, (start, end) in enumerate(windows)],
-                int(row[-1]),
-            )
-            for row in await self._rows(*sums_query(windows, key, pool=pool, worker=worker))
-        ]
-
     async def _rows(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
-        try:
+        with answered_within(_DEADLINE_SECONDS):
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 client = await self._connection.client()
                 with cancellation_kept():
                     result = await client.query(sql, parameters=parameters, settings=_SETTINGS)
                 rows: Sequence[Sequence[Any]] = result.result_rows
                 return rows
-        except TimeoutError as error:
-            raise StoreUnavailable(f"no answer from ClickHouse in {_DEADLINE_SECONDS} s") from error
-        except ClickHouseError as error:
-            raise StoreUnavailable(str(error), error.code if isinstance(error, Error) else None) from error
-        except (OSError, aiohttp.ClientError) as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
-_MINERS: Final = """\
-SELECT worker, pool_label, miner, argMax(pool, ts), countIf(verdict = 'accepted'),
-    sumMapIf(map(toString(reason), toUInt64(1)), verdict = 'rejected'),
-    sumIf(pool_difficulty, verdict = 'accepted' AND ts >= toDateTime64({now:Int64} - 300, 3, 'UTC')),
-    sumIf(pool_difficulty, verdict = 'accepted' AND ts >= toDateTime64({now:Int64} - 3600, 3, 'UTC')),
-    argMax(pool_requested_difficulty, ts), argMax(pool_difficulty, ts),
-    toUnixTimestamp64Milli(maxIf(ts, verdict = 'accepted')), maxIf(actual_difficulty, verdict = 'accepted')
-FROM shares
-WHERE ts >= toDateTime64({now:Int64} - 86400, 3, 'UTC') AND ts < toDateTime64({now:Int64}, 3, 'UTC')
-GROUP BY worker, pool_label, miner
-ORDER BY worker, pool_label, miner"""
 _SERIES: Final = """\
 SELECT intDiv(toUnixTimestamp(s.ts) - {{start:Int64}}, {{step:Int64}}) AS step, sum(s.pool_difficulty)
 FROM shares AS s
 WHERE s.ts >= toDateTime64({{start:Int64}}, 3, 'UTC') AND s.ts < toDateTime64({{end:Int64}}, 3, 'UTC')
     AND s.verdict = 'accepted'{filters}
 GROUP BY step"""
+
+
+def _window_sums(windows: Sequence[tuple[int, int]], sums: Sequence[Any]) -> list[WindowSums]:
+    return [WindowSums(end - start, *sums[3 * n : 3 * n + 3]) for n, (start, end) in enumerate(windows)]
 
 
 def _is_ok(last_share_ms: int, now: int) -> bool:

@@ -41,7 +41,7 @@ class PoolStats:
     off_workers: int
     """Workers with an accepted share in the last 24 h that are not ok."""
     pools: tuple[str, ...]
-    """Pool labels with accepted shares since the start of yesterday or in the last 24 h, sorted."""
+    """Labels of the pools with an accepted share in the last 24 h, sorted: what every page counts as a pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +61,21 @@ class WorkerStats:
 
 @dataclass(frozen=True, slots=True)
 class MinerRow:
-    """One miner's connection address under one worker name on one pool, over the last 24 h."""
+    """The shares of one worker name on one pool, of all its connections together, over the last 24 h."""
 
     worker: str
     pool_label: str
-    miner: str
-    """"ip:port"."""
-    pool: str
-    """Where its last share went, "host:port"."""
-    accepted: int
-    rejected_by_reason: Mapping[str, int]
-    hash_rate_5m: float
-    hash_rate_60m: float
-    pool_requested_difficulty: float
-    """As of its last share, like `difficulty`."""
-    difficulty: float
-    """What its last share was checked against."""
-    last_share: float
+    accepted: int = 0
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    hash_rate_5m: float = 0.0
+    hash_rate_60m: float = 0.0
+    difficulty: float = 0.0
+    """What its last share was checked against; 0 if that share is more than five minutes old."""
+    last_share: float = 0.0
     """Of the last accepted share; 0 if none was."""
-    best_share: float
+    best_share: float = 0.0
     """Highest actual difficulty of an accepted share; 0 if none was."""
-    ok: bool
+    ok: bool = False
     """Whether the last accepted share is less than 10 minutes old."""
 
     @property

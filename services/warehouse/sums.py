@@ -1,92 +1,75 @@
-"""The one query that sums accepted shares over several windows at once: a single scan of each table that is needed.
-
-A UNION of a SELECT per window and table says the same, but reads a share once per window that it falls in: 94 ms of CPU
-against 58 for the four windows of a pool, 600,000 shares in the last two hours.
-"""
+"""What is asked of the rows of several windows: by worker, over all, or as the dashboard's table shows it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from services.warehouse.windows import pieces
+from services.warehouse.share_rows import ACCEPTED, Columns, share_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.warehouse.windows import Source
+_SUMS: Final = "sumIf(shares, w{n}), sumIf(credited, w{n}), sumIf(actual, w{n})"
+_LAST_MS: Final = "toUnixTimestamp64Milli(max(last))"
 
-Key = Literal["pool_label", "worker"]
-
-_BUCKETS: Final = "s.bucket >= toDateTime({{start{n}:Int64}}, 'UTC') AND s.bucket < toDateTime({{end{n}:Int64}}, 'UTC')"
-_RANGE: Final[dict[Source, str]] = {
-    "shares": "s.ts >= toDateTime64({{start{n}:Int64}}, 3, 'UTC') AND s.ts < toDateTime64({{end{n}:Int64}}, 3, 'UTC')",
-    "shares_10m": _BUCKETS,
-    "shares_1h": _BUCKETS,
-}
-_RAW_SUMS: Final = ("countIf({when})", "sumIf(s.pool_difficulty, {when})", "sumIf(s.actual_difficulty, {when})")
-_ROLLED_UP_SUMS: Final = (
-    "sumIf(s.accepted, {when})",
-    "sumIf(s.credited_difficulty, {when})",
-    "sumIf(s.actual_difficulty, {when})",
+# Refused shares too. A single share's difficulty is known of raw ones alone; five minutes are always read raw.
+_ALL: Final = Columns(
+    raw={
+        "shares": "toUInt64(s.verdict = 'accepted')",
+        "refused": "if(s.verdict = 'rejected', map(toString(s.reason), toUInt64(1)), map())",
+        "credited": "if(s.verdict = 'accepted', s.pool_difficulty, 0)",
+        "best": "if(s.verdict = 'accepted', s.actual_difficulty, 0)",
+        "last": "if(s.verdict = 'accepted', s.ts, toDateTime64(0, 3, 'UTC'))",
+        "at": "s.ts",
+        "difficulty": "s.pool_difficulty",
+    },
+    rolled_up={
+        "shares": "s.accepted",
+        "refused": "s.rejected_by_reason",
+        "credited": "s.credited_difficulty",
+        "best": "s.best_share",
+        "last": "s.last_share",
+        "at": "toDateTime64(0, 3, 'UTC')",
+        "difficulty": "toFloat64(0)",
+    },
 )
-_NOTHING: Final = ("toUInt64(0)", "toFloat64(0)", "toFloat64(0)")
 
 
-def sums_query(
-    windows: Sequence[tuple[int, int]], key: Key, *, pool: str | None, worker: str | None
-) -> tuple[str, dict[str, Any]]:
-    """SQL and its parameters. Rows: the key; shares, credited and actual per window; the last share in unix ms.
+def sums_by_worker(windows: Sequence[tuple[int, int]], filters: str) -> str:
+    """Rows: worker; shares, credited and actual of each window; the last share in unix ms. By name.
 
-    `windows` are half open, in unix seconds. A key without an accepted share in any of them has no row.
+    A worker without an accepted share in any of them has no row.
     """
-    filters, parameters = share_filters(pool, worker)
-    conditions: dict[Source, dict[int, list[str]]] = {}
-    for window, (start, end) in enumerate(windows):
-        for piece in pieces(start, end):
-            n = len(parameters)
-            parameters |= {f"start{n}": piece.start, f"end{n}": piece.end}
-            in_source = conditions.setdefault(piece.source, {})
-            in_source.setdefault(window, []).append(f"({_RANGE[piece.source].format(n=n)})")
-    union = "\nUNION ALL\n".join(
-        _select(source, by_window, len(windows), key, filters) for source, by_window in conditions.items()
-    )
-    totals = ", ".join(f"sum({name})" for name in _names(len(windows)))
-    found = " + ".join(f"sum(shares{window})" for window in range(len(windows)))
-    sql = (
-        f"SELECT {key}, {totals}, toUnixTimestamp64Milli(max(last))\nFROM (\n{union}\n)\n"
-        f"GROUP BY {key}\nHAVING {found} > 0\nORDER BY {key}"
-    )
-    return sql, parameters
-
-
-def share_filters(pool: str | None, worker: str | None) -> tuple[str, dict[str, Any]]:
-    """Conditions on the table called s, each with an AND in front, and their values to be bound."""
-    text = ""
-    bound: dict[str, Any] = {}
-    if pool is not None:
-        text += " AND s.pool_label = {pool:String}"
-        bound["pool"] = pool
-    if worker is not None:
-        text += " AND s.worker = {worker:String}"
-        bound["worker"] = worker
-    return text, bound
-
-
-def _select(source: Source, by_window: dict[int, list[str]], windows: int, key: Key, filters: str) -> str:
-    raw = source == "shares"
-    columns: list[str] = []
-    for window in range(windows):
-        when = " OR ".join(by_window.get(window, ()))
-        templates = (_RAW_SUMS if raw else _ROLLED_UP_SUMS) if when else _NOTHING
-        columns.extend(template.format(when=when) for template in templates)
-    selected = ", ".join(f"{column} AS {name}" for column, name in zip(columns, _names(windows), strict=True))
-    scanned = " OR ".join(dict.fromkeys(condition for parts in by_window.values() for condition in parts))
-    last, verdict = ("s.ts", " AND s.verdict = 'accepted'") if raw else ("s.last_share", "")
     return (
-        f"SELECT s.{key} AS {key}, {selected}, max({last}) AS last\n"
-        f"FROM {source} AS s\nWHERE ({scanned}){verdict}{filters}\nGROUP BY {key}"
+        f"SELECT worker, {_sums(windows)}, {_LAST_MS}\n"
+        f"FROM (\n{share_rows(windows, ACCEPTED, filters)}\n)\nGROUP BY worker ORDER BY worker"
     )
 
 
-def _names(windows: int) -> list[str]:
-    return [f"{name}{window}" for window in range(windows) for name in ("shares", "credited", "actual")]
+def sums_over_all(windows: Sequence[tuple[int, int]], seen: int, ok_since: int, filters: str) -> str:
+    """One row: shares, credited and actual of each window; of the window number `seen`: how many workers had a share,
+    how many of those had one later than `ok_since` (unix seconds), and the pools' labels, sorted.
+    """
+    return (
+        f"SELECT {_sums(windows)}, uniqExactIf(worker, w{seen}),"
+        f" uniqExactIf(worker, w{seen} AND last > toDateTime64({ok_since}, 3, 'UTC')),"
+        f" arraySort(groupUniqArrayIf(toString(pool_label), w{seen}))\n"
+        f"FROM (\n{share_rows(windows, ACCEPTED, filters)}\n)"
+    )
+
+
+def worker_table(now: int) -> str:
+    """Rows: worker, pool label; shares; refused by reason; credited in 5 minutes and in 60; last accepted share in unix
+    ms; best share; difficulty of the last share of the last 5 minutes, or 0. All over the 24 h that end at `now`.
+    """
+    windows = [(now - 86_400, now), (now - 300, now), (now - 3_600, now)]
+    return (
+        "SELECT worker, pool_label, sumIf(shares, w0), sumMapIf(refused, w0), sumIf(credited, w1), sumIf(credited, w2),"
+        f" {_LAST_MS}, maxIf(best, w0), argMaxIf(difficulty, at, w1)\n"
+        f"FROM (\n{share_rows(windows, _ALL)}\n)\n"
+        "GROUP BY worker, pool_label ORDER BY worker, pool_label"
+    )
+
+
+def _sums(windows: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(_SUMS.format(n=number) for number in range(len(windows)))

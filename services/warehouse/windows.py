@@ -7,9 +7,8 @@ from typing import Final, Literal
 
 Source = Literal["shares", "shares_10m", "shares_1h"]
 
-RAW_SECONDS: Final = 7_200
-"""Windows up to this are read from raw shares alone: measured, the roll-ups gain nothing there."""
-_TEN_MINUTES, _HOUR = 600, 3_600
+_TEN_MINUTES: Final = 600
+_HOUR: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +21,11 @@ class Piece:
 
 
 def pieces(start: int, end: int) -> tuple[Piece, ...]:
-    """The window [start, end) cut up, in order of time and without gaps; a roll-up's piece ends on its buckets."""
-    if end - start <= RAW_SECONDS:
+    """The window [start, end) cut up, in order of time and without gaps; a roll-up's piece ends on its buckets.
+
+    What is shorter than an hour is read from raw shares alone.
+    """
+    if end - start < _HOUR:
         return _piece("shares", start, end)
     ten_start, ten_end = _up(start, _TEN_MINUTES), _down(end, _TEN_MINUTES)
     hour_start, hour_end = _up(start, _HOUR), _down(end, _HOUR)

@@ -1,7 +1,7 @@
 // Keeps the page up to date: the server's events carry ready text, this puts it into the cells that changed.
 import { Chart } from "./chart.js";
 
-const COLUMNS = ["worker", "pool", "state", "hash_rate", "accepted", "rejected", "difficulty", "last_share", "best"];
+const COLUMNS = ["worker", "pool", "state", "connected", "hash_rate", "accepted", "rejected", "difficulty", "last_share", "best"];
 
 const byId = (id) => document.getElementById(id);
 const connection = byId("connection");
@@ -12,6 +12,7 @@ const cells = new Map([...document.querySelectorAll("[data-cell]")].map((cell) =
 
 let clockOffset = 0; // the server's clock less this machine's, in seconds
 let lastEvent = 0;
+let link = "Live"; // how the page stands to the database, in the server's words
 let patience = 10; // seconds without an event until the page calls itself stale; the server says its interval
 
 function write(element, cell) {
@@ -62,14 +63,14 @@ function replace(view) {
 
 function heard(view) {
   lastEvent = Date.now();
+  link = view.cells?.link?.text ?? link;
   clockOffset = view.now - lastEvent / 1000;
   patience = Math.max(10, 3 * view.interval_seconds);
 }
 
 function alive() {
-  const away = document.body.dataset.state === "away";
-  connection.textContent = away ? "Database away" : "Live";
-  connection.classList.toggle("live", !away);
+  connection.textContent = link;
+  connection.classList.toggle("live", document.body.dataset.state !== "away");
   tick();
 }
 

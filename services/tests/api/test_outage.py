@@ -26,12 +26,12 @@ STATS = ("/api/pool/stats", "/api/workers/stats")
 ANSWER_WITHIN_SECONDS = 2.5  # 2 s, and a busy machine
 
 
-async def assert_away(client: httpx.AsyncClient) -> None:
+async def assert_away(client: httpx.AsyncClient, code: str = "DATABASE_UNAVAILABLE") -> None:
     for path in STATS:
         began = time.monotonic()
         answer = await client.get(path, headers=READ)
         assert time.monotonic() - began < ANSWER_WITHIN_SECONDS
-        assert_error(answer, 503, "DATABASE_UNAVAILABLE")
+        assert_error(answer, 503, code)
         assert answer.headers["Retry-After"] == "5"
         assert not any(word in answer.text for word in ("SELECT", "127.0.0.1", "clickhouse_connect", "Traceback"))
     began = time.monotonic()
@@ -69,7 +69,7 @@ async def test_the_api_outlives_its_database(tmp_path: Path) -> None:
         assert server.process.pid is not None
         os.kill(server.process.pid, signal.SIGSTOP)
         try:
-            await assert_away(client)
+            await assert_away(client, "DATABASE_TIMEOUT")
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
         await assert_back(client)
@@ -87,5 +87,7 @@ async def assert_without_tables(client: httpx.AsyncClient) -> None:
     """Up, but without tables: the statistics cannot be had, and the reason stays inside."""
     for path in STATS:
         answer = await client.get(path, headers=READ)
-        assert_error(answer, 503, "DATABASE_UNAVAILABLE")
+        assert_error(answer, 503, "DATABASE_REFUSED")
+        assert "ClickHouse" not in answer.text
+        assert "its error 60" in answer.json()["detail"]
         assert "shares" not in answer.text

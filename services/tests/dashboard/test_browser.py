@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Page, expect
 
 from services.tests.chromium import chromium
 from services.tests.conftest import PASSWORD, ClickHouseProcess, unused_port
-from services.tests.dashboard.conftest import dashboard, keep
+from services.tests.dashboard.conftest import dashboard, keep, tell
 from services.tests.dashboard.test_page import EVIL
 from services.warehouse.embedded.options import EmbeddedOptions
 from services.warehouse.migrate import migrate
@@ -62,6 +62,7 @@ def cell(page: Page, worker: str, column: str) -> Any:
 
 
 async def test_a_share_shows_up_without_a_reload(store: ClickHouseAddress, browser: Browser) -> None:
+    await tell(store)
     async with dashboard(store) as url, opened(browser, url) as (page, watch):
         await expect(page.locator("#connection")).to_have_text("Live")
         await expect(page.locator(".sentence")).to_have_text("Ready, and no miner yet.")
@@ -70,7 +71,7 @@ async def test_a_share_shows_up_without_a_reload(store: ClickHouseAddress, brows
 
         await keep(store, "rig.one", count=3)
         await expect(cell(page, "rig.one", "accepted")).to_have_text("3")
-        await expect(page.locator(".sentence")).to_contain_text("All is well: 1 miner on 1 pool")
+        await expect(page.locator(".sentence")).to_contain_text("All is well: 1 miner, 1 pool")
         await expect(page.locator("body")).to_have_attribute("data-state", "good")
         await keep(store, "rig.one", count=2)
         await keep(store, "rig.one", reason="stale")
@@ -95,7 +96,7 @@ async def test_a_hostile_name_stays_text_when_patched_in(store: ClickHouseAddres
         await keep(store, EVIL + "2")
         await expect(page.locator("tr[data-row]")).to_have_count(2)
         assert sorted(await page.locator("td.worker").all_inner_texts()) == [EVIL + "1", EVIL + "2"]
-        assert "owned" not in (await page.title()).split(" · ")[0]
+        assert await page.title() != "owned"
         assert await page.locator("main script, td *").count() == 0
         assert watch.complaints == []
 

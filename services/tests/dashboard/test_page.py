@@ -7,15 +7,19 @@ import json
 import re
 import time
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from services.command.status import line
 from services.dashboard.options import DashboardOptions
 from services.dashboard.server import serve
 from services.tests.conftest import unused_port
-from services.tests.dashboard.conftest import dashboard, keep
+from services.tests.dashboard.conftest import connect, dashboard, keep, tell
+from services.warehouse.proxy_state import PoolState
+from services.warehouse.queries import Queries
 
 if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
@@ -70,6 +74,7 @@ async def page_of(address: ClickHouseAddress) -> str:
 
 
 async def test_an_empty_store_teaches_how_to_connect(store: ClickHouseAddress) -> None:
+    await tell(store)
     page = await page_of(store)
     assert sentence(page) == "Ready, and no miner yet."
     assert "stratum+tcp://127.0.0.1:3331" in page
@@ -83,8 +88,8 @@ async def test_an_empty_store_teaches_how_to_connect(store: ClickHouseAddress) -
 async def test_figures_are_what_the_shares_say(store: ClickHouseAddress) -> None:
     await keep(store, "rig.a", count=60, difficulty=65536.0, pool="high_diff")
     await keep(store, "rig.a", count=2, difficulty=65536.0, pool="high_diff", miner="10.0.0.2:6000")
-    await keep(store, "rig.a", count=2, reason="stale", pool="high_diff")
-    await keep(store, "rig.a", count=1, reason="pool_low_difficulty", pool="high_diff")
+    await keep(store, "rig.a", count=2, reason="stale", pool="high_diff", difficulty=65536.0)
+    await keep(store, "rig.a", count=1, reason="pool_low_difficulty", pool="high_diff", difficulty=65536.0)
     await keep(store, "rig.b", count=30, difficulty=0.5)
     await keep(store, "rig.b", count=10, difficulty=0.5, age_seconds=1800)
     await keep(store, "rig.c", count=7, age_seconds=4000)
@@ -95,23 +100,24 @@ async def test_figures_are_what_the_shares_say(store: ClickHouseAddress) -> None
     assert a["hash_rate"] == "58.2 TH/s"  # 62 * 65536 * 2^32 / 300
     assert a["accepted"] == "62"
     assert a["rejected"] == "3 (stale 2, pool low difficulty 1)"
+    assert (a["state"], a["connected"]) == ("● active ×2", "1 h ago")
     assert (a["difficulty"], a["best"], a["pool"]) == ("65.5 k", "5.00 M", "high_diff")
     assert (b["hash_rate"], b["accepted"], b["rejected"], b["difficulty"]) == ("215 MH/s", "40", "0", "0.5")
     assert re.fullmatch(r"\d s ago", b["last_share"])
     assert (c["hash_rate"], c["last_share"], c["state"]) == ("0 H/s", "1 h ago", "▲ silent")
-    assert sentence(page) == "All is well: 2 miners on 2 pools, 58.2 TH/s."
-    assert (figure(page, "active"), figure(page, "active_under")) == ("2", "3 seen in 24 h")
+    assert sentence(page) == "1 miner fell silent: rig.c."
+    assert (figure(page, "connected"), figure(page, "connected_under")) == ("4", "2 of 3 workers")
     assert (figure(page, "shares"), figure(page, "acceptance")) == ("109", "97.32 %")
 
 
 @pytest.mark.parametrize(
     ("shares", "wanted"),
     [
-        ([("a", 2, 1, ""), ("b", 1500, 1, "")], "1 miner fell silent in the last hour: b."),
+        ([("a", 2, 1, ""), ("b", 1500, 1, "")], "1 miner fell silent: b."),
         ([("a", 700, 1, "")], "No miner has had a share accepted for 10 minutes."),
         ([("a", 5, 3, "stale")], "No miner has had a share accepted for 10 minutes."),
         ([("a", 2, 90, ""), ("a", 2, 10, "duplicate")], "10.00 % of the shares of the last 24 hours were refused."),
-        ([("a", 2, 9, ""), ("a", 2, 1, "duplicate")], "All is well: 1 miner on 1 pool, 132 GH/s."),
+        ([("a", 2, 9, ""), ("a", 2, 1, "duplicate")], "All is well: 1 miner, 1 pool, 132 GH/s."),
     ],
 )
 async def test_the_first_line_says_what_is_wrong(
@@ -120,6 +126,75 @@ async def test_the_first_line_says_what_is_wrong(
     for worker, age_seconds, count, reason in shares:
         await keep(store, worker, age_seconds=age_seconds, count=count, reason=reason)
     assert sentence(await page_of(store)) == wanted
+
+
+async def test_connected_miners_show_before_their_first_share_and_go_with_their_proxy(
+    store: ClickHouseAddress,
+) -> None:
+    await connect(store, "new", age_seconds=30, miner="10.0.0.1:1")
+    page = await page_of(store)
+    assert sentence(page) == "Ready: 1 miner connected, and no share yet."
+    (row,) = Table(page).rows
+    assert (row["worker"], row["state"], row["hash_rate"]) == ("new", "○ waiting", "0 H/s")
+    assert re.fullmatch(r"\d+ s ago", row["connected"])
+    await connect(store, "shareless", age_seconds=700, miner="10.0.0.1:2")
+    await connect(store, age_seconds=30, miner="10.0.0.1:3")
+    await connect(store, "one", "two", age_seconds=30, miner="10.0.0.1:4", pool="high_diff")
+    await keep(store, "worker", miner="10.0.0.1:5")
+    # Connected to a replica that died, with a share just before: mining nowhere.
+    dead: dict[str, Any] = {"instance": str(uuid4()), "proxy": "replica-2", "ts_ms": int((time.time() - 60) * 1000)}
+    await connect(store, "widow", age_seconds=900, miner="10.0.0.1:6", **dead)
+    await keep(store, "widow", age_seconds=61, connected=False)
+    page = await page_of(store)
+    assert {row["worker"]: row["state"] for row in Table(page).rows} == {
+        "new": "○ waiting",
+        "shareless": "▲ silent",
+        "(no name yet)": "○ waiting",
+        "one": "○ waiting",
+        "two": "○ waiting",
+        "worker": "● active",
+        "widow": "○ left",
+    }
+    assert {row["connected"] for row in Table(page).rows if row["worker"] == "widow"} == {"no"}
+    assert re.fullmatch(r"The proxy replica-2 died, or cannot reach the database, \d+ (s|min) ago\.", sentence(page))
+    assert (figure(page, "connected"), figure(page, "connected_under")) == ("5", "2 of 7 workers")
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "wanted"),
+    [
+        ({"spool_recording": False}, "The proxy proxy-1 does not record shares."),
+        (
+            {"pools": (PoolState(pool_label="normal", pool="pool:1", state="away", miners=1, upstreams=0),)},
+            "The pool normal is away.",
+        ),
+        ({"stopped": True, "ts_ms": -90_000}, "No proxy runs: proxy-1 stopped 90 s ago."),
+        ({"ts_ms": -90_000}, "No proxy runs: proxy-1 died, or cannot reach the database, 90 s ago."),
+    ],
+)
+async def test_the_first_line_says_what_the_proxies_say(
+    store: ClickHouseAddress, heartbeat: dict[str, Any], wanted: str
+) -> None:
+    if "ts_ms" in heartbeat:
+        heartbeat = heartbeat | {"ts_ms": int(time.time() * 1000) + heartbeat["ts_ms"]}
+    await connect(store, "rig", **heartbeat)
+    said = re.sub(r"\d+ (s|min) ago", "90 s ago", sentence(await page_of(store)))
+    assert said == wanted
+
+
+async def test_the_page_counts_pools_as_the_api_does(store: ClickHouseAddress) -> None:
+    await keep(store, "a", pool="normal")
+    await keep(store, "b", pool="high_diff", age_seconds=40_000, connected=False)
+    await keep(store, "c", pool="refusing", reason="stale")
+    await keep(store, "d", pool="yesterday", age_seconds=90_000, connected=False)
+    await connect(store, "e", pool="shareless", age_seconds=5)
+    queries = Queries(store)
+    stats = await queries.pool_stats(int(time.time()) + 1, None)
+    await queries.close()
+    assert stats.pools == ("high_diff", "normal")
+    assert "2 pools" in line(stats)
+    page = await page_of(store)
+    assert ", 2 pools, " in page
 
 
 async def test_a_hostile_worker_name_is_only_text(store: ClickHouseAddress) -> None:

@@ -18,7 +18,7 @@ def test_pieces_cover_the_window_once_and_end_on_buckets(start: int, length: int
     assert at == start + length
 
 
-@given(st.integers(0, 2**31), st.integers(7_201, 90 * 86_400))
+@given(st.integers(0, 2**31), st.integers(3_600, 90 * 86_400))
 def test_a_long_window_reads_less_than_twenty_minutes_of_raw_shares(start: int, length: int) -> None:
     raw = sum(piece.end - piece.start for piece in pieces(start, start + length) if piece.source == "shares")
     assert raw < 1_200
