@@ -109,15 +109,25 @@ class Dialer:
             if self.upstream is not None and not self._should_move():
                 break
             endpoint = self._pool.route.endpoint
-            moving = self.upstream is not None
             try:
-                upstream = await dial(self._pool, endpoint, self._user.users(endpoint), with_job=moving)
+                upstream = self._spare(endpoint) or await self._connection(endpoint)
             except DialError as error:
                 pause_seconds = self._failed(endpoint, error.loss)
             else:
                 self._take(upstream)
                 pause_seconds = 0.0 if self.upstream is not None else self._pause_seconds
         self._dialling = None
+
+    def _spare(self, endpoint: PoolEndpoint) -> Upstream | None:
+        """For who has nothing: the spare may have no job, which who moves must have first."""
+        upstream = self._pool.spare.take(endpoint) if self.upstream is None else None
+        if upstream is not None:
+            for user in self._user.users(endpoint):
+                upstream.authorize(user)
+        return upstream
+
+    async def _connection(self, endpoint: PoolEndpoint) -> Upstream:
+        return await dial(self._pool, endpoint, self._user.users(endpoint), with_job=self.upstream is not None)
 
     def _take(self, upstream: Upstream) -> None:
         left, self.upstream = self.upstream, upstream
@@ -131,6 +141,7 @@ class Dialer:
         except Exception:
             log.exception("upstream_error", **self._facts(upstream.endpoint))
             upstream.end("internal error")
+        self._pool.spare.fill()
 
     def _failed(self, endpoint: PoolEndpoint, loss: Loss) -> float:
         """Notes a failure; gives the pause before the next try."""

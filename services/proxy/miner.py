@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from itertools import islice
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from services.proxy.difficulty_policy import UNTOLD_DIFFICULTY, DedicatedDifficulty
+from services.proxy.extensions import negotiate
 from services.proxy.miner_session import (
     AuthorizeAsked,
     ConfigureAsked,
@@ -32,10 +33,8 @@ from services.proxy.share_intake import ShareIntake
 from services.proxy.work import SentJob, SentJobs, Work, new_job_id
 from services.stratum.extranonce import ExtranonceLayout, fresh, kept
 from services.stratum.framing import LineTooLongError
-from services.stratum.miner_request import parse_difficulty
 from services.stratum.password import parse_password
 from services.stratum.reject import UNAUTHORIZED, StratumError
-from services.stratum.version import parse_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,7 +198,8 @@ class Miner:
         if new_space and not self._adopt_extranonce(upstream):
             return
         # What the miner still works on belongs to a space that is gone, so it is told to drop it.
-        self._send(work, ntime=work.job.ntime, clean_jobs=work.job.clean_jobs or new_space or self._current is None)
+        ntime = self._advanced_ntime(work)
+        self._send(work, ntime=ntime, clean_jobs=work.job.clean_jobs or new_space or self._current is None)
         self.wake()
 
     def users(self, endpoint: PoolEndpoint) -> list[str]:
@@ -285,27 +285,10 @@ class Miner:
             self._answer_configure(asked)
 
     def _answer_configure(self, asked: ConfigureAsked) -> None:
-        parameters = asked.configure.parameters
-        result: dict[str, Any] = dict.fromkeys(asked.configure.extensions, False)
-        if "version-rolling" in result:
-            if mask := self.mask.ask(parse_mask(parameters.get("version-rolling.mask"))):
-                result["version-rolling"] = True
-                result["version-rolling.mask"] = f"{mask:08x}"
-        if "minimum-difficulty" in result:
-            result["minimum-difficulty"] = self._take_minimum(parameters.get("minimum-difficulty.value"))
-        for extension in ("subscribe-extranonce", "info"):
-            if extension in result:
-                result[extension] = True
+        result = negotiate(asked.configure, self.mask, self._difficulty)
         self._takes_extranonce = self._takes_extranonce or "subscribe-extranonce" in result
         self.session.answer(asked.reply, result)
         self._follow_minimum()
-
-    def _take_minimum(self, value: Any) -> bool:
-        try:
-            self._difficulty.minimum("", parse_difficulty(value))
-        except StratumError:
-            return False
-        return True
 
     def _suggest(self, difficulty: float) -> None:
         # Tiny miners repeat their wish every 30 s to keep the connection alive; the pool hears it once.
@@ -379,10 +362,13 @@ class Miner:
         """The current job under a new id, ntime advanced by the time passed: at least 1 s, so no header repeats."""
         current = self._current
         assert current is not None
-        passed = int(self._clock() - current.work.received_seconds)
-        ntime = min(max(current.work.job.ntime + passed, current.ntime + 1), 0xFFFFFFFF)
-        self._send(current.work, ntime=ntime, clean_jobs=False)
+        ntime = max(self._advanced_ntime(current.work), current.ntime + 1)
+        self._send(current.work, ntime=min(ntime, 0xFFFFFFFF), clean_jobs=False)
         self.wake()
+
+    def _advanced_ntime(self, work: Work) -> int:
+        """The job's, with the time that passed since it came from the pool."""
+        return min(work.job.ntime + int(self._clock() - work.received_seconds), 0xFFFFFFFF)
 
     def _send(self, work: Work, *, ntime: int, clean_jobs: bool) -> None:
         difficulty = self._difficulty

@@ -111,6 +111,8 @@ class ProxyOptions:
     workers: int = 1
     probes: Path | None = None
     """A Unix socket to serve metrics and probes on, instead of ``metrics_host:metrics_port``."""
+    keeps_spare: bool = True
+    """Whether one pool connection more than there are miners stands ready for the next one."""
     verdict_timeout_seconds: float = 30.0
     silence_seconds: float = 30.0
     """With nothing new from the pool for so long, the current job is sent again."""

@@ -10,6 +10,7 @@ import structlog
 
 from services.proxy.prober import Prober
 from services.proxy.route import Route, RouteChange
+from services.proxy.spare import Spare
 from services.stratum.extranonce import MINER_EXTRANONCE1_BYTES
 from services.stratum.seen import SeenHeaders
 
@@ -58,6 +59,7 @@ class Pool:
         self.dialers: set[Dialer] = set()
         """Those that hold or seek a connection."""
         self.route = Route(pool.endpoints, self._route_changed)
+        self.spare = Spare(self)
         self._prober = Prober(self)
         self._upstream_numbers = own_numbers(proxy.worker, proxy.workers)
         self._miner_numbers = own_numbers(proxy.worker, proxy.workers)
@@ -77,8 +79,9 @@ class Pool:
         return any(one.is_served and one.endpoint == endpoint for one in self.upstreams)
 
     def stop(self) -> None:
-        """Looks for better addresses no more."""
+        """Looks for better addresses no more, and keeps no connection ready."""
         self._prober.stop()
+        self.spare.stop()
 
     def _route_changed(self, change: RouteChange) -> None:
         log.warning(
@@ -93,3 +96,4 @@ class Pool:
         self._prober.route_changed(is_return=change.is_return)
         for dialer in tuple(self.dialers):
             dialer.follow()
+        self.spare.follow()

@@ -97,8 +97,11 @@ class Upstream(asyncio.Protocol):
     @property
     def is_served(self) -> bool:
         """Whether the pool, beyond doubt, serves this connection."""
-        heard_of_late = self._loop.time() - self._heard_at < self._patience.silent_seconds / 2
-        return self.is_alive and self.has_lasted and heard_of_late
+        return self.was_heard_within(self._patience.silent_seconds / 2) and self.has_lasted
+
+    def was_heard_within(self, seconds: float) -> bool:
+        """Whether it is alive, and the pool sent something in that time."""
+        return self.is_alive and self._loop.time() - self._heard_at < seconds
 
     @property
     def unanswered_submits(self) -> int:

@@ -29,7 +29,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 def proxy_options(
     spool: Path, pool_port: int, clickhouse: ClickHouseAddress | None = None, **more: Any
 ) -> ProxyOptions:
-    """One pool called normal; without ClickHouse the shares stay in the spool."""
+    """One pool called normal, no spare connections; without ClickHouse the shares stay in the spool."""
     host, user = more.pop("pool_host", "127.0.0.1"), more.pop("user", "pool-wallet")
     tls_port = 0 if "tls" in more else None
     pool = PoolOptions("normal", 0, host, pool_port, user, "pool-password", tls_listen_port=tls_port)
@@ -40,6 +40,7 @@ def proxy_options(
         clickhouse=clickhouse or ClickHouseAddress(port=unused_port()),
         host=more.pop("host", "127.0.0.1"),
         metrics_port=0,
+        keeps_spare=more.pop("keeps_spare", False),
         drain_seconds=more.pop("drain_seconds", 0.1 if clickhouse is None else 5.0),
         **more,
     )
