@@ -75,6 +75,7 @@ class CandidateKeeper:
         # Never the same millisecond as the first row's: the later one counts.
         updated_ms = max(time.time_ns() // 1_000_000, self._candidate.ts_ms + 1)
         self._candidate = replace(self._candidate, updated_ms=updated_ms, pool_verdict=verdict)
+        self._pool.metrics.block_verdict(verdict)
         log.warning(
             "block_verdict",
             pool_label=self._candidate.pool_label,

@@ -32,8 +32,8 @@ class CrewProbes:
         self._sockets = dict(sockets)
         self._runner: web.AppRunner | None = None
         self._registry = CollectorRegistry()
-        self._answering = Gauge("proxy_processes_answering", "Processes that answer now", registry=self._registry)
-        wanted = Gauge("proxy_processes", "Processes that there should be", registry=self._registry)
+        self._answering = Gauge("sharehouse_processes_answering", "Processes that answer now", registry=self._registry)
+        wanted = Gauge("sharehouse_processes", "Processes that there should be", registry=self._registry)
         wanted.set(len(self._sockets))
 
     @property

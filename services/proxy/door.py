@@ -34,7 +34,7 @@ class Door(asyncio.Protocol):
             return
         limit, why = refusal
         self._pool.gate.hits.hit(limit, self._pool.options.name, peer[0])
-        self._pool.metrics.closed(why if limit == "connections" else limit.replace("_", " "))
+        self._pool.metrics.refused(limit)
         transport.write(message.refusal(None, MALFORMED.code, why))
         transport.close()
         # Somebody who does not even read that must not stay.

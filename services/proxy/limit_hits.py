@@ -35,10 +35,10 @@ class LimitHits:
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
         self._counter = Counter(
-            "miner_limits_hit", "Limits that miners ran into", ["pool_label", "limit"], registry=registry
+            "sharehouse_miner_limits_hit", "Limits that miners ran into", ["pool_label", "limit"], registry=registry
         )
-        self.bans = Counter("miner_bans", "Addresses banned after mostly invalid shares", registry=registry)
-        self.banned = Gauge("miner_addresses_banned", "Addresses that are banned now", registry=registry)
+        self.bans = Counter("sharehouse_miner_bans", "Addresses banned after mostly invalid shares", registry=registry)
+        self.banned = Gauge("sharehouse_miner_addresses_banned", "Addresses that are banned now", registry=registry)
         self._clock = clock
         self._told: dict[tuple[str, str], tuple[float, int]] = {}
 

@@ -1,19 +1,20 @@
-"""What Prometheus is told. A worker's name is never a label."""
+"""What Prometheus is told; docs/OPERATIONS.md explains each to operators. A worker's name is never a label."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from services import VERSION
+from services.stratum.reject import NO_VERDICT, POOL_REASONS
 
-    from services.warehouse.shipper import Shipper
-    from services.warehouse.spool import Spool
+_LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_FANOUT_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
-_LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+# Each counter's twin that says when it began doubles the answer, and nothing here reads it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -21,60 +22,110 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        build = Gauge("sharehouse_build_info", "1, with the version that runs", ["version"], registry=registry)
+        build.labels(VERSION).set(1)
         pool = ["pool_label"]
-        self.connections = Gauge("miner_connections", "Miners connected now", pool, registry=registry)
-        self.connections_opened = Counter("miner_connections_opened", "Connections taken", pool, registry=registry)
-        self.connections_closed = Counter(
-            "miner_connections_closed", "Connections ended, by reason", [*pool, "reason"], registry=registry
+        self.connections = Gauge("sharehouse_miner_connections", "Miners connected now", pool, registry=registry)
+        self.connections_opened = Counter(
+            "sharehouse_miner_connections_opened", "Connections taken", pool, registry=registry
         )
-        self.junk_lines = Counter("miner_junk_lines", "Lines that are not Stratum", pool, registry=registry)
+        self.connections_closed = Counter(
+            "sharehouse_miner_connections_closed", "Connections ended, by reason", [*pool, "reason"], registry=registry
+        )
+        self.connections_refused = Counter(
+            "sharehouse_miner_connections_refused",
+            "Connections shut at the door, by the limit behind it",
+            [*pool, "reason"],
+            registry=registry,
+        )
+        self.junk_lines = Counter("sharehouse_miner_junk_lines", "Lines that are not Stratum", pool, registry=registry)
         self.shares = Counter(
-            "shares", "Shares submitted, by verdict and reason", [*pool, "verdict", "reason"], registry=registry
+            "sharehouse_shares",
+            "Shares submitted, by verdict and reason",
+            [*pool, "verdict", "reason"],
+            registry=registry,
         )
         self.difficulty_accepted = Counter(
-            "share_difficulty_accepted", "Sum of the credited difficulty of accepted shares", pool, registry=registry
+            "sharehouse_share_difficulty_accepted",
+            "Sum of the credited difficulty of accepted shares",
+            pool,
+            registry=registry,
         )
         self.unrecorded = Counter(
-            "shares_unrecorded",
+            "sharehouse_shares_unrecorded",
             "Shares that the spool could not keep: full, or its disk failing",
             pool,
             registry=registry,
         )
         self.block_candidates = Counter(
-            "block_candidates", "Shares that met their job's network target", pool, registry=registry
+            "sharehouse_block_candidates", "Shares that met their job's network target", pool, registry=registry
+        )
+        self.block_verdicts = Counter(
+            "sharehouse_block_verdicts",
+            "The pool's verdicts on block candidates",
+            [*pool, "verdict"],
+            registry=registry,
         )
         self.late_verdicts = Counter(
-            "pool_late_verdicts", "Pool answers that came after verdict_timeout", pool, registry=registry
+            "sharehouse_pool_late_verdicts", "Pool answers that came after verdict_timeout", pool, registry=registry
         )
-        self.upstreams = Gauge("upstreams", "Pool connections, by state", [*pool, "state"], registry=registry)
-        self.upstreams_lost = Counter("upstreams_lost", "Pool connections lost or failed", pool, registry=registry)
+        self.upstreams = Gauge(
+            "sharehouse_upstreams", "Pool connections, by state", [*pool, "state"], registry=registry
+        )
+        self.upstreams_lost = Counter(
+            "sharehouse_upstreams_lost", "Pool connections lost or failed", pool, registry=registry
+        )
         self.failovers = Counter(
-            "failovers", "Changes of the address in use, to a fallback or back", [*pool, "direction"], registry=registry
+            "sharehouse_failovers",
+            "Changes of the address in use, to a fallback or back",
+            [*pool, "direction"],
+            registry=registry,
         )
         self.pool_in_use = Gauge(
-            "pool_in_use", "1 for the address that new connections go to", [*pool, "pool"], registry=registry
+            "sharehouse_pool_in_use",
+            "1 for the address that new connections go to",
+            [*pool, "pool"],
+            registry=registry,
         )
         self.latency = Histogram(
-            "pool_latency_seconds",
+            "sharehouse_pool_latency_seconds",
             "From a share's way up to its verdict",
             pool,
             buckets=_LATENCY_BUCKETS,
             registry=registry,
         )
+        self.fanout = Histogram(
+            "sharehouse_notify_fanout_seconds",
+            "From reading a pool's mining.notify to writing it to the last miner of that pool connection",
+            pool,
+            buckets=_FANOUT_BUCKETS,
+            registry=registry,
+        )
         self.loop_lag = Histogram(
-            "event_loop_lag_seconds",
+            "sharehouse_event_loop_lag_seconds",
             "How late the event loop runs what is due",
             buckets=_LAG_BUCKETS,
             registry=registry,
         )
         self.reports_failed = Counter(
-            "reports_failed", "Heartbeats, with the sessions in them, that ClickHouse did not take", registry=registry
+            "sharehouse_reports_failed",
+            "Heartbeats, with the sessions in them, that ClickHouse did not take",
+            registry=registry,
         )
+        self.reloads = Counter(
+            "sharehouse_reloads", "Reloads of the configuration, by result", ["result"], registry=registry
+        )
+        for result in ("applied", "refused"):
+            self.reloads.labels(result)
         self.certificate_reloads = Counter(
-            "tls_certificate_reloads", "Certificate files that changed, by result", ["result"], registry=registry
+            "sharehouse_tls_certificate_reloads",
+            "Certificate files that changed, by result",
+            ["result"],
+            registry=registry,
         )
         self.extranonce_changes = Counter(
-            "miner_extranonce_changes",
+            "sharehouse_miner_extranonce_changes",
             "Miners whose extranonce did not fit a new pool connection, by way out",
             [*pool, "way"],
             registry=registry,
@@ -84,19 +135,9 @@ class Metrics:
         """Counts a certificate's files that changed: "loaded", or "refused" with the old ones still in force."""
         self.certificate_reloads.labels("loaded" if succeeded else "refused").inc()
 
-    def watch_spool(self, spool: Spool, shipper: Shipper) -> None:
-        """Reads spool and shipper anew at each scrape."""
-        facts: tuple[tuple[str, str, Callable[[], float]], ...] = (
-            ("spool_rows", "Rows on disk that ClickHouse is not known to have", lambda: spool.depth_rows),
-            ("spool_bytes", "Bytes of those rows", lambda: spool.depth_bytes),
-            ("spool_oldest_age_seconds", "Age of the oldest of those rows", lambda: spool.oldest_age_seconds),
-            ("spool_recording", "1 while shares are kept, 0 while they are refused", lambda: spool.is_recording),
-            ("shipper_rows_shipped", "Rows that ClickHouse has taken", lambda: shipper.shipped_rows),
-            ("shipper_failures", "Inserts that failed and are tried again", lambda: shipper.failures),
-            ("shipper_rows_set_aside", "Rows that ClickHouse will never take", lambda: shipper.set_aside_rows),
-        )
-        for name, documentation, read in facts:
-            Gauge(name, documentation, registry=self.registry).set_function(read)
+    def reloaded(self, *, applied: bool) -> None:
+        """Counts a reload: "applied", or "refused" with the old configuration still in force."""
+        self.reloads.labels("applied" if applied else "refused").inc()
 
 
 class PoolMetrics:
@@ -118,6 +159,12 @@ class PoolMetrics:
         self.upstreams_ready = metrics.upstreams.labels(pool_label, "ready")
         self.upstreams_lost = metrics.upstreams_lost.labels(pool_label)
         self.latency = metrics.latency.labels(pool_label)
+        self.fanout = metrics.fanout.labels(pool_label)
+        # A series that starts at 1 has not increased: those that alerts look at are there from the start, at 0.
+        for verdict in ("accepted", NO_VERDICT.reason, *POOL_REASONS):
+            metrics.block_verdicts.labels(pool_label, verdict)
+        for direction in ("fallback", "return"):
+            metrics.failovers.labels(pool_label, direction)
 
     def share(self, reason: str) -> None:
         """Counts a share; ``reason`` is '' for an accepted one."""
@@ -138,6 +185,14 @@ class PoolMetrics:
         """Counts a change to another address."""
         self._metrics.failovers.labels(self._label, "return" if is_return else "fallback").inc()
         self.uses(address)
+
+    def refused(self, reason: str) -> None:
+        """Counts a connection that was not let in; ``reason`` is the limit's name."""
+        self._metrics.connections_refused.labels(self._label, reason).inc()
+
+    def block_verdict(self, verdict: str) -> None:
+        """Counts the pool's verdict on a block candidate."""
+        self._metrics.block_verdicts.labels(self._label, verdict).inc()
 
     def closed(self, reason: str) -> None:
         """Counts the end of a miner's connection."""

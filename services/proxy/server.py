@@ -19,6 +19,7 @@ from services.proxy.probes import Probes
 from services.proxy.recorder import Recorder
 from services.proxy.reporter import Reporter
 from services.proxy.session_book import SessionBook
+from services.proxy.spool_metrics import SpoolMetrics
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
 
@@ -56,8 +57,8 @@ class Proxy:
         metrics, recorder = Metrics(), Recorder(spool)
         self.registry = metrics.registry
         gate = Gate(options.limits, metrics.registry)
-        metrics.watch_spool(spool, self._shipper)
         sessions = SessionBook(options.name, str(spool.segment))
+        metrics.registry.register(SpoolMetrics(spool, self._shipper, sessions))
         self._lag = LoopLag(metrics.loop_lag.observe)
         self._reporter = Reporter(
             options.name, options.clickhouse, sessions, spool, self._lag, metrics, self._pools_and_miners

@@ -236,6 +236,8 @@ class Upstream(asyncio.Protocol):
                 self.current_prevhash = job.prevhash
                 if self.is_alive:
                     self.listener.job_received(self.current)
+                    # Comes after all the writes that this job has just asked for.
+                    self._loop.call_soon(self._fanned_out, self.current.received_seconds)
             case DifficultySet(difficulty):
                 self.difficulty = difficulty
                 if self.is_alive:
@@ -275,6 +277,9 @@ class Upstream(asyncio.Protocol):
                     log.warning("pool_unreadable", pool_label=pool.name, pool=endpoint.address, why=why)
                 if self._unreadable > _MAX_UNREADABLE:
                     self.end("the pool does not speak Stratum", conclusive=True)
+
+    def _fanned_out(self, since: float) -> None:
+        self._pool.metrics.fanout.observe(self._loop.time() - since)
 
     def _has_subscribed(self) -> None:
         if self._subscribed:

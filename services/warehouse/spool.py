@@ -65,12 +65,14 @@ class _Group:
 class Spool:
     """One segment, opened per process start, in a folder of segments. Made on the event loop that will use it.
 
-    `unrecorded_shares` counts the shares that got on_durable(False).
+    `unrecorded_shares` counts the shares that got on_durable(False), `unrecorded_candidates` the rows of block
+    candidates for which even their reserve had no room.
     """
 
     def __init__(self, segment: Segment, folder: Path, max_bytes: int) -> None:
         self.held = segment
         self.unrecorded_shares = 0
+        self.unrecorded_candidates = 0
         self.recorded_shares = 0
         self.group_commits = 0
         self._folder = folder
@@ -126,6 +128,15 @@ class Spool:
         return not self._disk_failing and not self.is_full
 
     @property
+    def used_bytes(self) -> int:
+        """What counts towards the limit: this segment's rows, and the files of all others."""
+        return self.held.backlog.bytes + self._others_bytes
+
+    @property
+    def limit_bytes(self) -> int:
+        return self._max_bytes
+
+    @property
     def is_full(self) -> bool:
         return self.held.backlog.bytes + self._others_bytes >= self._max_bytes
 
@@ -166,7 +177,8 @@ class Spool:
 
         Only beyond a reserve of its own, which a pool would fill whose network target every share meets, is it refused.
         """
-        if self.held.backlog.bytes + self._others_bytes >= self._max_bytes + CANDIDATE_RESERVE_BYTES:
+        if self.used_bytes >= self._max_bytes + CANDIDATE_RESERVE_BYTES:
+            self.unrecorded_candidates += 1
             self._warn("block_candidates_not_recorded", reserve_bytes=CANDIDATE_RESERVE_BYTES)
             return
         body = self._encoder.block_candidate(candidate)
@@ -191,7 +203,8 @@ class Spool:
         open_for_more = True
         next_at = 0.0
         while open_for_more:
-            self._ready.wait(_PROBE_EVERY_SECONDS if self._held_back or self._disk_failing else None)
+            # A full spool has to see by itself that others' segments are gone: no share may come before it has.
+            self._ready.wait(_PROBE_EVERY_SECONDS if self._held_back or not self.is_recording else None)
             if (early := next_at - time.monotonic()) > 0:
                 time.sleep(early)
             next_at = time.monotonic() + GATHER_SECONDS
@@ -212,7 +225,7 @@ class Spool:
             bodies = group.shares[at : at + GROUP_ROWS]
             records = [_record(stream, others) for stream in {row.stream for row in others}]
             if refused := bool(bodies) and self.is_full:
-                self._warn("spool_full", bytes=self.depth_bytes + self._others_bytes, limit_bytes=self._max_bytes)
+                self._warn("spool_full", bytes=self.used_bytes, limit_bytes=self._max_bytes)
             elif bodies:
                 first = group.first_seq + at
                 times = group.first_ts_ms, group.last_ts_ms

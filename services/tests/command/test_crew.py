@@ -57,7 +57,7 @@ class Running:
 
     async def ready(self) -> None:
         async with asyncio.timeout(20):
-            while (await self.asked("/readyz"))[0] != 200 or await self.sample("proxy_processes_answering") != [2]:
+            while (await self.asked("/readyz"))[0] != 200 or await self.sample("sharehouse_processes_answering") != [2]:
                 assert self.process.returncode is None
                 await asyncio.sleep(0.1)
 
@@ -104,7 +104,7 @@ async def test_two_processes_share_the_miners_and_one_that_dies_is_replaced(tmp_
         await proxy.ready()
         visitors = [(await asyncio.open_connection("127.0.0.1", proxy.port))[1] for _ in range(CONNECTIONS)]
         async with asyncio.timeout(10):
-            while sum(counts := await proxy.sample("miner_connections{")) < CONNECTIONS:
+            while sum(counts := await proxy.sample("sharehouse_miner_connections{")) < CONNECTIONS:
                 await asyncio.sleep(0.05)
         assert len(counts) == 2
         assert 0.4 * CONNECTIONS <= counts[0] <= 0.6 * CONNECTIONS
@@ -115,7 +115,7 @@ async def test_two_processes_share_the_miners_and_one_that_dies_is_replaced(tmp_
             async with TalkingMiner(proxy.port) as miner:
                 assert (await miner.submit(await miner.start()))["result"] is True
                 numbers.append(int.from_bytes(miner.extranonce1, "big"))
-        per_process = await proxy.sample('shares_total{pool_label="normal",process=')
+        per_process = await proxy.sample('sharehouse_shares_total{pool_label="normal",process=')
         assert sum(per_process) == 20
         halves = [number % 2 for number in numbers]
         assert sorted(per_process) == sorted(count for half in (0, 1) if (count := halves.count(half)))

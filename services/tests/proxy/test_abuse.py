@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def limit_hits(proxy: Proxy, limit: str) -> float:
     labels = {"pool_label": "normal", "limit": limit}
-    return proxy.registry.get_sample_value("miner_limits_hit_total", labels) or 0.0
+    return proxy.registry.get_sample_value("sharehouse_miner_limits_hit_total", labels) or 0.0
 
 
 async def test_too_many_connections_of_one_address(started: Started, pool: ScriptedPool) -> None:
@@ -32,6 +32,8 @@ async def test_too_many_connections_of_one_address(started: Started, pool: Scrip
                 await elsewhere.start()
             assert (await first.submit(job))["result"] is True
             assert limit_hits(proxy, "connections_per_address") == 1
+            refused = {"pool_label": "normal", "reason": "connections_per_address"}
+            assert proxy.registry.get_sample_value("sharehouse_miner_connections_refused_total", refused) == 1
             await second.start()
         while proxy.listeners["normal"].connections:
             await asyncio.sleep(0.01)
@@ -53,8 +55,8 @@ async def test_mostly_invalid_shares_end_in_a_ban(started: Started, pool: Script
         async with TalkingMiner(miner_port(proxy)) as hostile:
             assert "banned for" in (await hostile.read())["error"][1]
             await hostile.closed()
-        assert proxy.registry.get_sample_value("miner_bans_total") == 1
-        assert proxy.registry.get_sample_value("miner_addresses_banned") == 1
+        assert proxy.registry.get_sample_value("sharehouse_miner_bans_total") == 1
+        assert proxy.registry.get_sample_value("sharehouse_miner_addresses_banned") == 1
         assert limit_hits(proxy, "banned") == 1
         assert (await other.submit(job))["result"] is True
         await asyncio.sleep(0.7)

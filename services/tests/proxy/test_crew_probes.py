@@ -43,13 +43,13 @@ async def test_each_sample_says_which_process_it_is_from(tmp_path: Path, pool: S
         flags = {
             sample.labels["process"]: sample.value
             for family in families
-            if family.name == "spool_recording"
+            if family.name == "sharehouse_spool_recording"
             for sample in family.samples
         }
         assert flags == {"1": 1.0, "2": 1.0}
-        assert "proxy_processes 3.0" in text
-        assert "proxy_processes_answering 2.0" in text
-        assert text.count("# TYPE shares_total counter") == 1
+        assert "sharehouse_processes 3.0" in text
+        assert "sharehouse_processes_answering 2.0" in text
+        assert text.count("# TYPE sharehouse_shares_total counter") == 1
         async with web.get("/readyz") as answer:
             assert answer.status == 200
         assert await probes.is_ready(2)

@@ -298,7 +298,7 @@ async def test_a_shrunken_extranonce2_reaches_who_subscribed_to_it(chained: Chai
 
 async def test_failovers_are_counted_and_the_address_in_use_is_told(chained: Chained, second: ScriptedPool) -> None:
     def series(proxy: Proxy, name: str, **labels: str) -> float | None:
-        return proxy.probes.registry.get_sample_value(name, {"pool_label": "normal", **labels})
+        return proxy.probes.registry.get_sample_value(f"sharehouse_{name}", {"pool_label": "normal", **labels})
 
     port = unused_port()
     async with chained(port, second.port) as proxy, TalkingMiner(miner_port(proxy)) as miner:

@@ -56,10 +56,10 @@ def test_a_ban_ends_and_the_address_starts_anew() -> None:
     assert gate.condemn("192.0.2.1")
     gate.leave("192.0.2.1")
     assert (gate.refusal("192.0.2.1") or ("",))[0] == "banned"
-    assert registry.get_sample_value("miner_addresses_banned") == 1
+    assert registry.get_sample_value("sharehouse_miner_addresses_banned") == 1
     clock.now += 61
     assert gate.refusal("192.0.2.1") is None
-    assert registry.get_sample_value("miner_addresses_banned") == 0
+    assert registry.get_sample_value("sharehouse_miner_addresses_banned") == 0
     assert not gate.enter("192.0.2.1").is_mostly_invalid(clock())
 
 

@@ -11,7 +11,7 @@ import pytest
 from services.proxy.options import Limits, PoolOptions
 from services.proxy.server import Proxy, serve
 from services.tests.proxy.conftest import miner_port, proxy_options
-from services.tests.proxy.scripted_pool import ScriptedPool
+from services.tests.proxy.scripted_pool import ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
 
 if TYPE_CHECKING:
@@ -20,23 +20,27 @@ if TYPE_CHECKING:
     from services.tests.proxy.conftest import Started
 
 SERIES = (
-    'miner_connections{pool_label="normal"} 1.0',
-    'shares_total{pool_label="normal",reason="",verdict="accepted"} 1.0',
-    'shares_total{pool_label="normal",reason="duplicate",verdict="rejected"} 1.0',
-    'upstreams{pool_label="normal",state="ready"} 1.0',
-    'upstreams{pool_label="normal",state="connecting"} 0.0',
-    'pool_latency_seconds_count{pool_label="normal"} 1.0',
-    'shares_unrecorded_total{pool_label="normal"} 0.0',
-    "spool_recording 1.0",
-    "spool_rows ",
-    "spool_bytes ",
-    "spool_oldest_age_seconds ",
+    'sharehouse_miner_connections{pool_label="normal"} 1.0',
+    'sharehouse_shares_total{pool_label="normal",reason="",verdict="accepted"} 1.0',
+    'sharehouse_shares_total{pool_label="normal",reason="duplicate",verdict="rejected"} 1.0',
+    'sharehouse_upstreams{pool_label="normal",state="ready"} 1.0',
+    'sharehouse_upstreams{pool_label="normal",state="connecting"} 0.0',
+    'sharehouse_notify_fanout_seconds_count{pool_label="normal"} 1.0',
+    'sharehouse_reloads_total{result="refused"} 0.0',
+    'sharehouse_pool_latency_seconds_count{pool_label="normal"} 1.0',
+    'sharehouse_shares_unrecorded_total{pool_label="normal"} 0.0',
+    "sharehouse_spool_recording 1.0",
+    "sharehouse_spool_rows ",
+    "sharehouse_spool_bytes ",
+    "sharehouse_spool_oldest_age_seconds ",
 )
 
 
 async def test_metrics_and_probes(started: Started, pool: ScriptedPool) -> None:
     async with started(pool.port) as proxy, TalkingMiner(miner_port(proxy)) as miner, aiohttp.ClientSession() as web:
         job = await miner.start("a-workers-name")
+        (await pool.connection()).notify(make_job("next"))
+        assert (await miner.job()).prevhash == job.prevhash
         share = miner.share(job, worker="a-workers-name")
         await miner.ask("mining.submit", share)
         await miner.ask("mining.submit", share)

@@ -59,7 +59,7 @@ def shown(miner: TalkingMiner) -> bytes | None:
 
 
 def reloads(proxy: Proxy, result: str) -> float:
-    return proxy.registry.get_sample_value("tls_certificate_reloads_total", {"result": result}) or 0.0
+    return proxy.registry.get_sample_value("sharehouse_tls_certificate_reloads_total", {"result": result}) or 0.0
 
 
 @pytest.fixture

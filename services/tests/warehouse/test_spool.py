@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -107,6 +108,22 @@ async def test_close_keeps_what_was_appended_and_takes_no_more(folder: Path, gen
 async def test_an_empty_spool_leaves_no_file(folder: Path) -> None:
     await Spool.open(folder, max_bytes=ROOM).close()
     assert segment_paths(folder) == []
+
+
+async def test_a_spool_that_others_filled_takes_shares_again_by_itself(folder: Path, generator: random.Random) -> None:
+    spool, verdicts = Spool.open(folder, max_bytes=1000), Verdicts()
+    others = folder / f"{uuid4()}.sqlite"
+    others.write_bytes(b"x" * 2000)
+    spool.append_share(make_share(generator), verdicts)
+    assert await verdicts.count(1) == [False]
+    assert not spool.is_recording
+    assert spool.used_bytes == 2000
+    others.unlink()
+    async with asyncio.timeout(15):
+        while not spool.is_recording:
+            await asyncio.sleep(0.05)
+    assert spool.used_bytes == 0
+    await spool.close()
 
 
 async def test_a_full_spool_refuses_shares_but_keeps_jobs_and_blocks(folder: Path, generator: random.Random) -> None:
