@@ -1,0 +1,117 @@
+"""What the proxy's benchmarks measure on: HAProxy and the proxy before one validating pool, each pinned to a core."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from services.bench.processes import free_port, service, wait_for_port
+from services.bench.share_load import EVERY_HASH
+from services.demo.options import DemoPoolOptions
+from services.demo.server import serve as serve_pool
+from services.proxy.options import Limits, PoolOptions, ProxyOptions
+from services.proxy.server import serve as serve_proxy
+from services.warehouse.address import ClickHouseAddress
+from services.warehouse.embedded.options import EmbeddedOptions
+from services.warehouse.embedded.server import serve as serve_clickhouse
+from services.warehouse.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MEASURED_CORE: Final = 0
+OTHER_CORE: Final = 1
+_MERKLE_BRANCHES: Final = 12
+_NETWORK_DIFFICULTY: Final = 2.0**40  # no share is a block: the chain stands still
+_NEVER_SECONDS: Final = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to the pool: the port to connect to, and the process whose cost it is."""
+
+    name: str
+    port: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """``relay`` and ``proxy`` lead to the same pool, which listens on ``pool_port``; shares end in ``clickhouse``."""
+
+    pool_port: int
+    relay: Way
+    proxy: Way
+    clickhouse: ClickHouseAddress
+
+
+@contextlib.contextmanager
+def rig(*, refresh_seconds: float = _NEVER_SECONDS) -> Iterator[Rig]:
+    """Starts everything, with every limit lifted that a load from one address would hit.
+
+    The relay and the proxy run on MEASURED_CORE, everything else, the caller too, on OTHER_CORE. The pool validates
+    every share, of 12 merkle branches; it sends its job again every ``refresh_seconds``.
+    """
+    os.sched_setaffinity(0, {OTHER_CORE})
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as running:
+        folder = Path(name)
+        address = ClickHouseAddress(port=free_port(), password="bench")
+        embedded = EmbeddedOptions(data=folder / "clickhouse", port=address.port, password=address.password)
+        running.enter_context(service(serve_clickhouse, embedded, core=OTHER_CORE))
+        pool = DemoPoolOptions(
+            folder / "pool",
+            port=free_port(),
+            fixed_difficulty=EVERY_HASH,
+            minimum_difficulty=EVERY_HASH,
+            network_difficulty=_NETWORK_DIFFICULTY,
+            merkle_branches=_MERKLE_BRANCHES,
+            refresh_seconds=refresh_seconds,
+        )
+        running.enter_context(service(serve_pool, pool, core=OTHER_CORE))
+        wait_for_port(address.port)
+        wait_for_port(pool.port)
+        asyncio.run(migrate(address))
+        proxy = ProxyOptions(
+            name="bench",
+            pools=(PoolOptions("normal", free_port(), "127.0.0.1", pool.port, "bench.{worker}"),),
+            spool=folder / "spool",
+            clickhouse=address,
+            host="127.0.0.1",
+            metrics_port=free_port(),
+            limits=Limits(connections_per_address=20_000, messages_per_second=1e6),
+        )
+        proxy_pid = running.enter_context(service(serve_proxy, proxy, core=MEASURED_CORE))
+        wait_for_port(proxy.pools[0].listen_port)
+        relay = running.enter_context(_haproxy(folder, pool.port))
+        yield Rig(pool.port, relay, Way("proxy", proxy.pools[0].listen_port, proxy_pid), address)
+
+
+@contextlib.contextmanager
+def _haproxy(folder: Path, pool_port: int) -> Iterator[Way]:
+    """HAProxy as a TCP relay to the pool."""
+    port = free_port()
+    configuration = folder / "haproxy.cfg"
+    configuration.write_text(
+        "global\n  nbthread 1\n  maxconn 5000\ndefaults\n  mode tcp\n  maxconn 5000\n"
+        "  timeout connect 5s\n  timeout client 10m\n  timeout server 10m\n"
+        f"listen relay\n  bind 127.0.0.1:{port}\n  server pool 127.0.0.1:{pool_port}\n"
+    )
+    binary = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if binary is None:
+        sys.exit("haproxy is not installed: apt-get install haproxy")
+    process = subprocess.Popen([binary, "-db", "-q", "-f", configuration])
+    os.sched_setaffinity(process.pid, {MEASURED_CORE})
+    try:
+        wait_for_port(port)
+        yield Way("HAProxy", port, process.pid)
+    finally:
+        process.kill()
+        process.wait()
