@@ -7,6 +7,7 @@ Difficulty 1 is the target 0xFFFF * 2^208 ("bdiff", the one that Stratum pools u
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 DIFFICULTY_1_TARGET = 0xFFFF << 208
 MAX_TARGET = (1 << 256) - 1
@@ -41,6 +42,7 @@ def power_of_two_at_most(difficulty: float) -> float:
     return math.ldexp(0.5, exponent) if mantissa else 0.0
 
 
+@lru_cache(maxsize=64)
 def bits_to_target(bits: bytes) -> int:
     """The target of compact nbits, 4 bytes big-endian as on the wire: the first is the exponent (base 256).
 

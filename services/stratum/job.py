@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +13,9 @@ from services.stratum.reject import ProtocolError
 
 MAX_JOB_ID_CHARS = 128
 MAX_MERKLE_BRANCH = 32
+_SHARED_JOBS = 64
+_SHARED_CHARS = 16 * 1024
+"""A pool sends a job to each of its connections: read once, it is one object for all of them."""
 _WORD = re.compile(rb"(.)(.)(.)(.)", re.DOTALL)
 
 
@@ -34,8 +38,8 @@ class Job:
     ntime: int
     clean_jobs: bool
 
-    @classmethod
-    def from_notify(cls, params: Any) -> Job:
+    @staticmethod
+    def from_notify(params: Any) -> Job:
         """Reads notify's parameters; raises ProtocolError for what cannot be mined."""
         if not isinstance(params, list) or len(params) < 9:
             raise ProtocolError("notify without its nine parameters")
@@ -46,17 +50,11 @@ class Job:
             raise ProtocolError(f"job id longer than {MAX_JOB_ID_CHARS} characters")
         if not isinstance(branch, list) or len(branch) > MAX_MERKLE_BRANCH:
             raise ProtocolError(f"merkle branch is not a list of at most {MAX_MERKLE_BRANCH} hashes")
-        return cls(
-            job_id,
-            swap_words(_hex(prevhash, "prevhash", 32)),
-            _hex(coinbase1, "coinbase1"),
-            _hex(coinbase2, "coinbase2"),
-            tuple(_hex(sibling, "merkle branch", 32) for sibling in branch),
-            int.from_bytes(_hex(version, "version", 4), "big"),
-            int.from_bytes(_hex(nbits, "nbits", 4), "big"),
-            int.from_bytes(_hex(ntime, "ntime", 4), "big"),
-            bool(params[-1]),
-        )
+        content = (prevhash, coinbase1, coinbase2, version, nbits, ntime, *branch)
+        if not all(isinstance(text, str) for text in content):
+            raise ProtocolError("notify with a field that is not hex")
+        shared = len(job_id) + sum(map(len, content)) <= _SHARED_CHARS
+        return (_job if shared else _job.__wrapped__)(job_id, bool(params[-1]), *content)
 
     def notify_params(self) -> list[Any]:
         """The parameters of mining.notify for this job."""
@@ -74,12 +72,13 @@ class Job:
 
     def content_key(self) -> bytes:
         """16 bytes that name the job's content, whatever its id: SHA-256 over each field with its length."""
-        digest = sha256(self.prevhash)
-        for part in (self.coinbase1, self.coinbase2, b"".join(self.merkle_branch)):
-            digest.update(len(part).to_bytes(4, "big") + part)
-        for number in (self.version, self.nbits, self.ntime):
-            digest.update(number.to_bytes(4, "big"))
-        return digest.digest()[:16]
+        return _content_key(
+            self.prevhash,
+            self.coinbase1,
+            self.coinbase2,
+            self.merkle_branch,
+            (self.version, self.nbits, self.ntime),
+        )
 
     def header(self, *, extranonce: bytes, version: int, ntime: int, nonce: int) -> bytes:
         """The 80-byte header; ``extranonce`` is extranonce1 followed by extranonce2."""
@@ -107,9 +106,44 @@ class Job:
         return int.from_bytes(script[1 : 1 + size], "little")
 
 
-def _hex(value: Any, name: str, size: int | None = None) -> bytes:
-    if not isinstance(value, str):
-        raise ProtocolError(f"{name} is not hex")
+@lru_cache(maxsize=_SHARED_JOBS)
+def _job(
+    job_id: str,
+    clean_jobs: bool,
+    prevhash: str,
+    coinbase1: str,
+    coinbase2: str,
+    version: str,
+    nbits: str,
+    ntime: str,
+    *branch: str,
+) -> Job:
+    return Job(
+        job_id,
+        swap_words(_hex(prevhash, "prevhash", 32)),
+        _hex(coinbase1, "coinbase1"),
+        _hex(coinbase2, "coinbase2"),
+        tuple([_hex(sibling, "merkle branch", 32) for sibling in branch]),
+        int.from_bytes(_hex(version, "version", 4), "big"),
+        int.from_bytes(_hex(nbits, "nbits", 4), "big"),
+        int.from_bytes(_hex(ntime, "ntime", 4), "big"),
+        clean_jobs,
+    )
+
+
+@lru_cache(maxsize=_SHARED_JOBS)
+def _content_key(
+    prevhash: bytes, coinbase1: bytes, coinbase2: bytes, branch: tuple[bytes, ...], numbers: tuple[int, int, int]
+) -> bytes:
+    digest = sha256(prevhash)
+    for part in (coinbase1, coinbase2, b"".join(branch)):
+        digest.update(len(part).to_bytes(4, "big") + part)
+    for number in numbers:
+        digest.update(number.to_bytes(4, "big"))
+    return digest.digest()[:16]
+
+
+def _hex(value: str, name: str, size: int | None = None) -> bytes:
     try:
         data = bytes.fromhex(value)
     except ValueError:
