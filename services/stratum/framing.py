@@ -31,6 +31,11 @@ class LineBuffer:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yields each line that ``data`` completes; raises LineTooLongError, after those before the long one."""
         partial = self._partial
+        if not partial and 0 <= data.find(b"\n") == len(data) - 1 <= self._max_line_bytes:
+            # One whole line, as nearly every read is.
+            if line := data.strip():
+                yield line
+            return
         partial += data
         start = 0
         try:
