@@ -10,6 +10,7 @@ from services.command.layers import Layer
 from services.command.mistake import Mistake
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _MAX_BYTES = 1024
@@ -40,20 +41,23 @@ def layer(folder: Path) -> Layer:
     return Layer(str(folder), values)
 
 
-def make(folder: Path, fields: list[str]) -> list[Path]:
-    """Make a random value for each of these fields; returns the files. The folder gets mode 0700, each file 0600."""
-    made = []
+def make(fields: Iterable[str]) -> dict[str, str]:
+    """A random value for each of these fields."""
+    return {field: secrets.token_urlsafe(32) for field in fields}
+
+
+def keep(folder: Path, values: Mapping[str, str]) -> None:
+    """Write what was made. The folder gets mode 0700, each file 0600."""
+    if not values:
+        return
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
-        for field in fields:
-            path = folder / FILES[field]
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        for field, value in values.items():
+            descriptor = os.open(folder / FILES[field], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(32) + "\n")
-            made.append(path)
+                file.write(value + "\n")
     except OSError as error:
         raise Mistake(
             f"{folder}: cannot keep secrets there ({error.strerror}); name another folder with --data DIR"
         ) from None
-    return made

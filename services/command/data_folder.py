@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 from uuid import uuid4
 
 from services.command.mistake import Mistake
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _LOCK = "up.lock"
+_PREFIX = "s3_prefix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,63 +45,116 @@ class DataFolder:
         """Files of the demo pool."""
         return self.path / "demo"
 
-    def create(self) -> None:
-        """Make the folder where it is missing. Raises Mistake where it cannot be written."""
+    @property
+    def demo_config(self) -> Path:
+        """The config file of a run with `--demo`; where it is, the folder's shares are those of a demo."""
+        return self.demo / "config.toml"
+
+    def create(self) -> list[Path]:
+        """Make the folder where it is missing; returns the folders made. Raises Mistake where it cannot be written."""
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".write-test-{uuid4().hex}"
             probe.touch()
             probe.unlink()
         except OSError as error:
+            remove_empty(missing)
             raise Mistake(
                 f"the data folder {self.path} cannot be written ({error.strerror});"
                 " give this user the right to, or name another with --data DIR"
             ) from None
+        return missing
 
-    def s3_prefix(self) -> str:
-        """The path inside the bucket that belongs to this folder's tables alone; made once, and kept."""
-        kept = self.path / "s3_prefix"
+    def s3_prefix(self) -> str | None:
+        """The path inside the bucket that belongs to this folder's tables alone; None before one was kept."""
         try:
-            return kept.read_text().strip()
+            return (self.path / _PREFIX).read_text().strip() or None
         except FileNotFoundError:
-            self.create()
-            prefix = f"sharehouse/{uuid4().hex[:12]}"
-            kept.write_text(prefix + "\n")
-            return prefix
+            return None
+
+    def keep_s3_prefix(self, prefix: str) -> None:
+        """Make it this folder's for ever, unless it has one."""
+        if self.s3_prefix() is None:
+            (self.path / _PREFIX).write_text(prefix + "\n")
+
+
+def new_prefix() -> str:
+    """A path inside a bucket that no other server uses."""
+    return f"sharehouse/{uuid4().hex[:12]}"
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders, deepest first, that hold nothing."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 class FolderLock:
-    """Held by the one `up` that runs on a folder; the kernel drops it however that process ends."""
+    """Held by the one `up` that runs on a folder; the kernel drops it however that process ends.
 
-    __slots__ = ("_file", "last_run_was_killed")
+    Its file is there while it is held, and after a run that was killed.
+    """
+
+    __slots__ = ("_file", "_killed_run", "_path")
 
     def __init__(self, folder: DataFolder) -> None:
         """Take the lock. Raises Mistake where another process holds it."""
-        path = folder.path / _LOCK
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise Mistake(f"{path}: {error.strerror}; give this user the right to write it") from None
-        self._file = os.fdopen(descriptor, "r+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = self._file.read(20).strip() or "unknown"
+        self._path = folder.path / _LOCK
+        while True:
+            self._file = self._open()
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = self._file.read(20).strip() or "unknown"
+                self._file.close()
+                raise Mistake(
+                    f"the data folder {folder.path} is in use by another `sharehouse up` (process {holder});"
+                    " stop that one, or name another folder with --data DIR"
+                ) from None
+            if self._is_in_place():
+                break
+            # Whoever held it has just removed it: this is the lock of a file that nobody else would find.
             self._file.close()
-            raise Mistake(
-                f"the data folder {folder.path} is in use by another `sharehouse up` (process {holder});"
-                " stop that one, or name another folder with --data DIR"
-            ) from None
-        # A run that ends in order leaves the file empty.
-        self.last_run_was_killed = bool(self._file.read(20).strip())
+        self._killed_run = self._file.read(20).strip()
         self._write(f"{os.getpid()}\n")
+
+    @property
+    def last_run_was_killed(self) -> bool:
+        """Whether the run before this one did not end in order."""
+        return bool(self._killed_run)
+
+    def refuse(self) -> None:
+        """Release it as if it had not been taken: what it told of the last run stays."""
+        if self._killed_run:
+            self._write(f"{self._killed_run}\n")
+        else:
+            self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    def release(self) -> None:
+        """Release it after a run that ended in order."""
+        self._path.unlink(missing_ok=True)
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._write("")
-        self._file.close()
+        self.release()
+
+    def _open(self) -> TextIO:
+        try:
+            return os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+        except OSError as error:
+            raise Mistake(f"{self._path}: {error.strerror}; give this user the right to write it") from None
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def _write(self, text: str) -> None:
         self._file.seek(0)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from services.command.mistake import Mistake
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from services.command.data_folder import DataFolder
 
 ADDRESS = "demo.miner"
@@ -28,12 +26,15 @@ pass = "x"
 """
 
 
-def write_config(folder: DataFolder, pool_port: int) -> Path:
-    """Write the demo's config file; returns its path."""
-    path = folder.demo / "config.toml"
+def config_text(pool_port: int) -> str:
+    """The demo's config file, for a demo pool on that port."""
+    return _CONFIG.format(port=pool_port)
+
+
+def write_config(folder: DataFolder, pool_port: int) -> None:
+    """Write the demo's config file. Raises Mistake where that cannot be."""
     try:
         folder.demo.mkdir(parents=True, exist_ok=True)
-        path.write_text(_CONFIG.format(port=pool_port))
+        folder.demo_config.write_text(config_text(pool_port))
     except OSError as error:
-        raise Mistake(f"{path}: {error.strerror}; name another folder with --data DIR") from None
-    return path
+        raise Mistake(f"{folder.demo_config}: {error.strerror}; name another folder with --data DIR") from None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
-from services.command.mistake import Mistake
+from services.command import wording
+from services.command.mistake import Mistake, Problems
 from services.command.settings import Settings, is_secret
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ _MASK = "********"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Some settings by field name, and the name of the place they stand in."""
+    """Some settings by field name, the name of the place they stand in, and what that place calls them."""
 
     origin: str
     values: Mapping[str, Any]
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """By field name; NAME in capitals where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Loaded:
 
     settings: Settings
     origins: Mapping[str, str]
+    is_sound: bool = True
+    """False where defaults stand in for values that cannot stand."""
 
     def shown(self, name: str) -> str:
         """The value of a field as a person may see it: secrets masked."""
@@ -51,22 +56,39 @@ class Loaded:
 def load(*below: Layer, dotenv: Path = DOTENV) -> Loaded:
     """Read the environment and `dotenv`, lay them over the layers `below` (strongest first), and validate the result.
 
-    Raises Mistake with one sentence for each value that cannot stand: variable, place and reason.
+    Raises Mistake with one sentence for each value that cannot stand: place, key and reason.
     """
+    problems = Problems()
+    loaded = load_gathering(problems, *below, dotenv=dotenv)
+    problems.tell()
+    return loaded
+
+
+def load_gathering(problems: Problems, *below: Layer, dotenv: Path = DOTENV) -> Loaded:
+    """The same; what cannot stand is added to `problems`, and the default stands in its place."""
+    read: dict[str, Any] = {}
+    with problems.gathered():
+        read = _read_dotenv(dotenv)
     layers = (
         Layer(ENVIRONMENT, _of_fields(EnvSettingsSource(Settings)())),
-        Layer(str(dotenv), _of_fields(_read_dotenv(dotenv))),
+        Layer(str(dotenv), _of_fields(read)),
         *below,
     )
     merged: dict[str, Any] = {}
-    origins = dict.fromkeys(Settings.model_fields, DEFAULT)
+    sources: dict[str, Layer] = {}
     for layer in reversed(layers):
         merged.update(layer.values)
-        origins.update(dict.fromkeys(layer.values, layer.origin))
+        sources.update(dict.fromkeys(layer.values, layer))
+    is_sound = True
     try:
-        return Loaded(Settings(**merged), origins)
+        settings = Settings(**merged)
     except ValidationError as error:
-        raise Mistake(*_sentences(error, merged, origins)) from None
+        refused = _sentences(error, merged, sources)
+        problems.add(*refused.values())
+        is_sound = False
+        settings = Settings(**{name: value for name, value in merged.items() if name not in refused})
+    origins = {name: sources[name].origin if name in sources else DEFAULT for name in Settings.model_fields}
+    return Loaded(settings, origins, is_sound)
 
 
 def unknown_names(dotenv: Path = DOTENV) -> list[str]:
@@ -89,12 +111,14 @@ def _of_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in Settings.model_fields}
 
 
-def _sentences(error: ValidationError, merged: Mapping[str, Any], origins: Mapping[str, str]) -> list[str]:
+def _sentences(error: ValidationError, merged: Mapping[str, Any], sources: Mapping[str, Layer]) -> dict[str, str]:
+    """By field: where it stands, what it is called there, and why its value cannot stand."""
     sentences = {}
     for detail in error.errors(include_url=False):
         name = str(detail["loc"][0])
-        value = merged.get(name)
-        shown = "" if is_secret(name) or isinstance(value, SecretStr) else f"={value}"
-        reason = detail["msg"].removeprefix("Value error, ")
-        sentences[name] = f"{name.upper()}{shown} ({origins[name]}): {reason[:1].lower()}{reason[1:]}"
-    return list(sentences.values())
+        value, source = merged[name], sources[name]
+        hidden = is_secret(name) or isinstance(value, SecretStr)
+        shown = "" if hidden else wording.shown(detail["type"], value)
+        reason = wording.reason(detail["type"], detail.get("ctx", {}), detail["msg"])
+        sentences[name] = f"{source.origin}: {source.keys.get(name, name.upper())}: {reason}{shown}"
+    return sentences

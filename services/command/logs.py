@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
     from structlog.typing import EventDict, Processor
 
@@ -18,8 +18,8 @@ LogFormat = Literal["json", "text"]
 _QUIET = ("asyncio", "botocore", "boto3", "urllib3", "aiohttp.access", "uvicorn", "clickhouse_connect")
 
 
-def configure(log_format: LogFormat, level: str, *, service: str) -> None:
-    """Send every log record of this process to stderr. `service` stands in each JSON line."""
+def configure(log_format: LogFormat, level: str, *, service: str, write: Callable[[str], None] | None = None) -> None:
+    """Send every log record of this process to stderr, or to `write`. `service` stands in each JSON line."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -27,7 +27,7 @@ def configure(log_format: LogFormat, level: str, *, service: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(sys.stderr) if write is None else _Handler(write)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_shared(),
@@ -39,6 +39,27 @@ def configure(log_format: LogFormat, level: str, *, service: str) -> None:
     root.setLevel(threshold)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+
+
+def chosen_format(setting: Literal["auto", "json", "text"], service: str) -> LogFormat:
+    """The miner's document shows its lines as text; the others write it for a person at a terminal."""
+    if setting != "auto":
+        return setting
+    return "text" if service == "miner" or sys.stderr.isatty() else "json"
+
+
+class _Handler(logging.Handler):
+    """Hands each formatted record on."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__()
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._write(self.format(record))
+        except Exception:
+            self.handleError(record)
 
 
 def _shared() -> list[Processor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,11 @@ Config = Annotated[
 ]
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Tables, spool and secrets.", show_default=True)]
 
+OptionalConfig = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Default: config/config.toml.")]
+OptionalData = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Default: data, and data/demo with --demo.")
+]
+
 
 @app.command(
     "up",
@@ -47,39 +53,32 @@ def up_command(
     demo: Annotated[
         bool, typer.Option("--demo", help="With a small pool and a miner on this machine, in a data folder of its own.")
     ] = False,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Default: config/config.toml.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="Default: data, and data/demo with --demo.")
-    ] = None,
+    config: OptionalConfig = None,
+    data: OptionalData = None,
 ) -> None:
     """Run the whole stack on this machine until Ctrl-C: ClickHouse, proxy, API and dashboard."""
     from services.command.up import up
 
-    if demo and config is not None:
-        raise Mistake("--demo runs on a config file of its own; leave --config away, or --demo")
-    # Shares of the demo must never stand among real ones.
-    default_data = configuration.DEFAULT_DATA / "demo" if demo else configuration.DEFAULT_DATA
-    code = up(config or configuration.DEFAULT_CONFIG, data or default_data, with_demo=demo)
+    _refuse_config_beside_demo(config, demo=demo)
+    code = up(config or configuration.DEFAULT_CONFIG, _data_folder(data, demo=demo), with_demo=demo)
     raise typer.Exit(code)
 
 
 @app.command("clickhouse", epilog="Example: CLICKHOUSE_PORT=8124 sharehouse clickhouse --data /srv/sharehouse")
 def clickhouse_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
     """Run the embedded ClickHouse server alone."""
-    import os
-
     from services.command import options, storage
     from services.command.run import run
 
     found = _start("clickhouse", config, data)
-    found.data.create()
     bucket = storage.bucket(found)
+    chosen = options.embedded(found, bucket)
+    found.data.create()
     if bucket is not None:
+        if found.settings.aws_s3_prefix is None:
+            found.data.keep_s3_prefix(bucket.prefix)
         # The storage file reads these, here as in clickhouse-server.
         os.environ.update(bucket.environment())
-    chosen = options.embedded(found, bucket)
     from services.warehouse.embedded.server import serve
 
     run(serve(chosen))
@@ -101,8 +100,8 @@ def proxy_command(
     from services.command.run import run
 
     found = _start("proxy" if worker is None else f"proxy/{worker}", config, data, need_config=True)
-    found.data.create()
     chosen = options.proxy(found)
+    found.data.create()
     count = workers or found.settings.proxy_workers
     if worker is None and count > 1:
         from services.command import crew, plan, ports
@@ -171,12 +170,21 @@ def demo_pool_command(config: Config = configuration.DEFAULT_CONFIG, data: Data 
     run(serve(chosen))
 
 
-@config_app.command("check", epilog="Example: sharehouse config check --config config/config.toml")
-def config_check(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
-    """Print every value in force and where it comes from, secrets masked; refuse what cannot stand."""
+@config_app.command(
+    "check",
+    epilog="Examples: sharehouse config check | sharehouse config check --demo | "
+    "sharehouse config check --config config/config.toml --data /srv/sharehouse",
+)
+def config_check(
+    demo: Annotated[bool, typer.Option("--demo", help="What `up --demo` would run on.")] = False,
+    config: OptionalConfig = None,
+    data: OptionalData = None,
+) -> None:
+    """Print every value in force and where it comes from, secrets masked; refuse all that `up` or a service refuses."""
     from services.command.check import check
 
-    check(config, data, typer.echo)
+    _refuse_config_beside_demo(config, demo=demo)
+    check(config, _data_folder(data, demo=demo), typer.echo, with_demo=demo)
 
 
 @db_app.command("migrate", epilog="Example: CLICKHOUSE_HOST=db.internal sharehouse db migrate")
@@ -203,12 +211,25 @@ def _start(service: str, config: Path, data: Path, *, need_config: bool = False)
     from services.command import logs
 
     found = configuration.load(config, data, need_config=need_config)
-    logs.configure(found.settings.log_format, found.settings.log_level, service=service)
+    settings = found.settings
+    logs.configure(logs.chosen_format(settings.log_format, service), settings.log_level, service=service)
     return found
+
+
+def _refuse_config_beside_demo(config: Path | None, *, demo: bool) -> None:
+    if demo and config is not None:
+        raise Mistake("--demo runs on a config file of its own; leave --config away, or --demo")
+
+
+def _data_folder(data: Path | None, *, demo: bool) -> Path:
+    # Shares of the demo must never stand among real ones.
+    return data or (configuration.DEFAULT_DATA / "demo" if demo else configuration.DEFAULT_DATA)
 
 
 def main() -> None:
     """Entry point. What a person got wrong ends with one line for each problem and exit code 2."""
+    # What the services write (shares, tables, blocks) is this user's alone.
+    os.umask(0o077)
     try:
         app()
     except Mistake as mistake:

@@ -6,11 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, cast
 
-import structlog
-
 from services.command import options
-from services.miner import server
-from services.miner.direct import DEFAULT_ADDRESS
+from services.miner import direct, server
 from services.miner.options import MinerOptions
 from services.warehouse import records
 from services.warehouse.shipper import Shipper
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     from services.command.configuration import Configuration
     from services.miner.found_block import FoundBlock
 
-log = structlog.get_logger()
-
 _DRAIN_SECONDS = 4.0
 
 
@@ -31,7 +26,7 @@ async def mine(configuration: Configuration, block_file: Path) -> None:
     """Mine until cancelled. Each found block goes to `block_file` and, by the spool, to table `found_blocks`."""
     settings = configuration.settings
     if settings.mining_address is None:
-        log.warning("mining_for_nobody", address=DEFAULT_ADDRESS, remedy="set MINING_ADDRESS to an address of yours")
+        direct.warn_of_missing_address()
     folder = configuration.data.spool
     spool = Spool.open(folder, max_bytes=settings.spool_max_bytes)
     shipper = Shipper(folder, spool, options.address(configuration))
@@ -39,7 +34,7 @@ async def mine(configuration: Configuration, block_file: Path) -> None:
     chosen = MinerOptions(
         host=settings.mining_pool_host,
         port=settings.mining_pool_port,
-        username=settings.mining_address or DEFAULT_ADDRESS,
+        username=settings.mining_address or direct.DEFAULT_ADDRESS,
         password=settings.mining_password.get_secret_value(),
         block_file=block_file,
         on_block=lambda block: spool.append_found_block(_record(block)),

@@ -29,6 +29,33 @@ class Mistake(Exception):  # noqa: N818 - it is the person's, not an error of ou
         self.problems = problems
 
 
+class Problems:
+    """Gathers what is wrong in several places, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, *problems: str) -> None:
+        """Note them, each once."""
+        self._found += [problem for problem in dict.fromkeys(problems) if problem not in self._found]
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """A Mistake in this block is noted, and what follows the block goes on."""
+        try:
+            yield
+        except Mistake as mistake:
+            self.add(*mistake.problems)
+
+    def tell(self) -> None:
+        """Raises Mistake with all that was noted, where there is anything."""
+        if self._found:
+            raise Mistake(*self._found)
+
+
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """Turn a room's own refusal of its options, and what the machine refuses, into a Mistake."""

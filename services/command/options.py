@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.command import ports, storage
 from services.command.mistake import Mistake, told_plainly
+from services.command.pools import listeners
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -114,18 +115,18 @@ def api(configuration: Configuration) -> ApiOptions:
 
 
 def dashboard(configuration: Configuration) -> DashboardOptions:
-    """The dashboard's. It tells new miners where to connect, so it reads the pools too, where there are any."""
+    """The dashboard's. It tells miners where to connect, whatever else cannot stand in the tables of the pools."""
     from services.dashboard.options import DashboardOptions, StratumEndpoint
 
     settings = configuration.settings
-    pools = configuration.pools() if configuration.file.pools else ()
+    plain = [listener for listener in listeners(configuration.file, settings) if not listener.by_tls]
     with told_plainly():
         return DashboardOptions(
             host=settings.dashboard_host,
             port=settings.dashboard_port,
             clickhouse=address(configuration),
             password=settings.dashboard_password.get_secret_value(),
-            stratum=tuple(StratumEndpoint(pool.name, settings.proxy_host, pool.listen) for pool in pools),
+            stratum=tuple(StratumEndpoint(listener.pool, settings.proxy_host, listener.port) for listener in plain),
         )
 
 

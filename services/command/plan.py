@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from services.command import demo, options, ports, probe, storage
+from services.command.config_file import PORT_SETTINGS
 from services.command.layers import DEFAULT
+from services.command.mistake import Problems
+from services.command.pools import listeners as pool_listeners
 from services.command.service import Service
 
 if TYPE_CHECKING:
@@ -31,45 +34,43 @@ class Plan:
 
 
 def make(configuration: Configuration, *, with_demo: bool) -> Plan:
-    """Look at everything before the first process starts. Raises Mistake."""
-    bucket = storage.bucket(configuration)
-    options.embedded(configuration, bucket)
-    options.proxy(configuration)
-    options.api(configuration)
-    options.dashboard(configuration)
-    pools = configuration.pools()
-    return Plan(
-        configuration,
-        bucket,
-        pools,
-        _services(configuration, bucket, with_demo=with_demo),
-        _listeners(configuration, with_demo=with_demo),
-    )
+    """Look at everything before the first process starts. Raises Mistake with all that cannot stand."""
+    problems = Problems()
+    bucket = None
+    pools: tuple[Pool, ...] = ()
+    with problems.gathered():
+        bucket = storage.bucket(configuration)
+    with problems.gathered():
+        pools = configuration.pools()
+    listeners = _listeners(configuration, with_demo=with_demo)
+    for refusing in (
+        lambda: options.embedded(configuration, bucket),
+        lambda: options.proxy(configuration),
+        lambda: options.api(configuration),
+        lambda: options.dashboard(configuration),
+        lambda: ports.check_clashes(listeners),
+    ):
+        with problems.gathered():
+            refusing()
+    problems.tell()
+    return Plan(configuration, bucket, pools, _services(configuration, bucket, with_demo=with_demo), listeners)
 
 
 def proxy_listeners(configuration: Configuration) -> tuple[ports.Listener, ...]:
     """The ports that the proxy takes."""
-    settings, pools = configuration.settings, configuration.pools()
-    settings_of_ports = {"normal": "PROXY_PORT", "high_diff": "PROXY_PORT_HIGH"}
+    settings = configuration.settings
+    # Two pools on one port are told already where the pools are.
+    of_pools = {listener.port: listener for listener in pool_listeners(configuration.file, settings)}
+    settings_of_ports = {f"pools.{pool}.listen": setting.upper() for pool, setting in PORT_SETTINGS.items()}
     return (
         *(
             ports.Listener(
-                f"proxy, pool {pool.name}",
+                f"proxy, pool {listener.pool}{' by TLS' if listener.by_tls else ''}",
                 settings.proxy_host,
-                pool.listen,
-                settings_of_ports.get(pool.name, f"pools.{pool.name}.listen"),
+                listener.port,
+                settings_of_ports.get(listener.key, listener.key),
             )
-            for pool in pools
-        ),
-        *(
-            ports.Listener(
-                f"proxy, pool {pool.name} by TLS",
-                settings.proxy_host,
-                pool.tls_listen,
-                f"pools.{pool.name}.tls_listen",
-            )
-            for pool in pools
-            if pool.tls_listen is not None
+            for listener in of_pools.values()
         ),
         ports.Listener("proxy's metrics", settings.metrics_host, settings.metrics_port, "METRICS_PORT"),
     )
@@ -116,8 +117,7 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
             (sys.executable, "-m", "services.command", name, *files, *more),
             ready,
             after,
-            # The lines of `up` are read by a person.
-            {"LOG_FORMAT": _unless_chosen(configuration, "log_format", "text"), **environment},
+            {"LOG_FORMAT": log_format(configuration), **environment},
         )
 
     store_first = ("clickhouse",)
@@ -145,6 +145,11 @@ def _demo_miner(configuration: Configuration) -> dict[str, str]:
         # It tells of each share; the status line says the same more calmly.
         "LOG_LEVEL": _unless_chosen(configuration, "log_level", "warning"),
     }
+
+
+def log_format(configuration: Configuration) -> Literal["json", "text"]:
+    """The lines of `up` are read by a person, unless somebody chose otherwise."""
+    return "json" if configuration.settings.log_format == "json" else "text"
 
 
 def _unless_chosen(configuration: Configuration, name: str, value: str) -> str:

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from services.command.config_file import PORT_SETTINGS, ConfigFile
+from services.command.config_file import PORT_SETTINGS, ConfigFile, is_port
 from services.command.mistake import Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from services.command.settings import Settings
@@ -51,36 +51,60 @@ class Pool:
     fallbacks: tuple[Fallback, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PoolListener:
+    """A port on which miners reach a pool, and the key that says so."""
+
+    pool: str
+    key: str
+    port: int
+    by_tls: bool
+
+
 def parse(config: ConfigFile, settings: Settings) -> tuple[Pool, ...]:
     """The pools of the file, in its order; `normal` and `high_diff` listen where the settings say.
 
     Raises Mistake with one sentence (file, key, reason) for each thing that cannot stand.
     """
+    if found := problems(config):
+        raise Mistake(*found, *_shared_ports(config.path, listeners(config, settings)))
+    pools = tuple(_pool(name, table, settings) for name, table in config.pools.items())
+    if clashes := _shared_ports(config.path, listeners(config, settings)):
+        raise Mistake(*clashes)
+    return pools
+
+
+def problems(config: ConfigFile) -> list[str]:
+    """What cannot stand in the tables themselves, whatever the settings are."""
     if not config.pools:
-        raise Mistake(f"{config.path}: pools: there is no pool; add [pools.normal] with {', '.join(_REQUIRED)}")
-    problems: list[str] = []
-    pools = []
-    for name, table in config.pools.items():
-        found = _problems(name, table)
-        problems += [f"{config.path}: {problem}" for problem in found]
-        if not found:
-            pools.append(_pool(name, table, settings))
-    problems += _shared_ports(config.path, pools)
-    if problems:
-        raise Mistake(*problems)
-    return tuple(pools)
+        return [f"{config.path}: pools: there is no pool; add [pools.normal] with {', '.join(_REQUIRED)}"]
+    return [f"{config.path}: {problem}" for name, table in config.pools.items() for problem in _problems(name, table)]
+
+
+def listeners(config: ConfigFile, settings: Settings) -> list[PoolListener]:
+    """Where miners of each pool connect, whatever else cannot stand in its table; what is no port is left out."""
+    return [
+        PoolListener(name, f"pools.{name}.{part}", port, by_tls=part == "tls_listen")
+        for name, table in config.pools.items()
+        if isinstance(table, dict) and _NAME.fullmatch(name)
+        for part, port in (("listen", _listen(name, table, settings)), ("tls_listen", table.get("tls_listen")))
+        if is_port(port)
+    ]
+
+
+def _listen(name: str, table: Mapping[str, Any], settings: Settings) -> Any:
+    setting = PORT_SETTINGS.get(name)
+    return getattr(settings, setting) if setting else table.get("listen")
 
 
 def _pool(name: str, table: Mapping[str, Any], settings: Settings) -> Pool:
-    setting = PORT_SETTINGS.get(name)
-    listen = getattr(settings, setting) if setting else table["listen"]
     fallbacks = tuple(
         Fallback(fallback["host"], fallback["port"], fallback["user"], fallback["pass"])
         for fallback in table.get("fallbacks", ())
     )
     return Pool(
         name,
-        listen,
+        _listen(name, table, settings),
         table["host"],
         table["port"],
         table["user"],
@@ -135,7 +159,7 @@ def _reason(part: str, value: Any) -> str | None:
     """Why the value cannot stand, or None."""
     match part:
         case "port" | "listen" | "tls_listen":
-            return None if _is_port(value) else f"must be a port from 1 to 65535, not {value!r}"
+            return None if is_port(value) else f"must be a port from 1 to 65535, not {value!r}"
         case "host":
             return _host_reason(value)
         case "user":
@@ -150,10 +174,6 @@ def _reason(part: str, value: Any) -> str | None:
             return 'mode = "shared" is not available yet; use "dedicated"' if value == "shared" else None
         case _:
             return "not available yet; remove it"
-
-
-def _is_port(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535
 
 
 def _host_reason(value: Any) -> str | None:
@@ -191,12 +211,10 @@ def _text_reason(value: Any, *, shown: bool = True) -> str | None:
     return None
 
 
-def _shared_ports(path: Path, pools: list[Pool]) -> list[str]:
+def _shared_ports(path: Path, found: Iterable[PoolListener]) -> list[str]:
     holders: dict[int, str] = {}
-    problems = []
-    for pool in pools:
-        for key, port in (("listen", pool.listen), ("tls_listen", pool.tls_listen)):
-            here = f"pools.{pool.name}.{key}"
-            if port is not None and (holder := holders.setdefault(port, here)) != here:
-                problems.append(f"{path}: {here}: port {port} is that of {holder} already")
-    return problems
+    return [
+        f"{path}: {listener.key}: port {listener.port} is that of {holder} already"
+        for listener in found
+        if (holder := holders.setdefault(listener.port, listener.key)) != listener.key
+    ]

@@ -8,7 +8,7 @@ import socket
 import time
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from services.command.mistake import Mistake
 
@@ -34,13 +34,29 @@ def check(listeners: Iterable[Listener], *, patience_seconds: float = 0.0) -> No
     With `patience_seconds`, a port that is taken may become free within that time.
     """
     listeners = tuple(listeners)
-    if clashes := _clashes(listeners):
-        raise Mistake(*clashes)
+    check_clashes(listeners)
     until = time.monotonic() + patience_seconds
     while problems := [problem for listener in listeners if (problem := _problem(listener))]:
         if time.monotonic() >= until:
             raise Mistake(*problems)
         time.sleep(0.2)
+
+
+def check_clashes(listeners: tuple[Listener, ...]) -> None:
+    """Raise Mistake, with a sentence for each, where a port is asked for twice."""
+    if clashes := _clashes(listeners):
+        raise Mistake(*clashes)
+
+
+def is_of_this_machine(host: str) -> bool:
+    """Whether a service here can listen on `host`; what is elsewhere is only looked for there."""
+    try:
+        family, kind, protocol, _, address = _resolved(host, 0)
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    except OSError:
+        return False
+    return True
 
 
 def reachable_host(host: str) -> str:
@@ -64,9 +80,7 @@ def _overlap(one: str, other: str) -> bool:
 
 def _problem(listener: Listener) -> str | None:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        family, kind, protocol, _, address = _resolved(listener.host, listener.port)
         with socket.socket(family, kind, protocol) as probe:
             # What the services do too: a port whose last connections are still closing is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -77,6 +91,10 @@ def _problem(listener: Listener) -> str | None:
     except OSError as error:
         return _sentence(listener, error)
     return None
+
+
+def _resolved(host: str, port: int) -> Any:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
 
 
 def _sentence(listener: Listener, error: OSError) -> str:

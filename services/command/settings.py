@@ -6,6 +6,7 @@ The name of a field in capitals is its environment variable. docs and meaning: `
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -23,7 +24,7 @@ def _network(value: str) -> str:
     try:
         ipaddress.ip_network(value, strict=False)
     except ValueError:
-        raise ValueError(f"{value!r} is not an IP address or network such as 10.0.0.0/8") from None
+        raise ValueError("must be IP addresses or networks such as 10.0.0.0/8, with commas between them") from None
     return value
 
 
@@ -43,6 +44,17 @@ def _one_line(value: str) -> str:
 def _secret_line(value: SecretStr) -> SecretStr:
     _one_line(value.get_secret_value())
     return value
+
+
+def _of_form(pattern: str, words: str) -> AfterValidator:
+    """The whole value has this form; `words` tell it to a person."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {words}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _prefix(value: str) -> str:
@@ -66,10 +78,21 @@ Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network)], ...], Field(max_length=1000), NoDecode, BeforeValidator(_parts)
 ]
 # Names of databases and users go into SQL, and buckets and prefixes into URLs.
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
-Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
-Region = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
-Prefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,200}$"), AfterValidator(_prefix)]
+Identifier = Annotated[
+    str, _of_form(r"[A-Za-z_][A-Za-z0-9_]{0,62}", "letters, digits and _, at most 63, and begin with no digit")
+]
+Bucket = Annotated[
+    str,
+    _of_form(
+        r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket: 3 to 63 small letters, digits, dots and hyphens"
+    ),
+]
+Region = Annotated[str, _of_form(r"[a-z0-9-]{1,40}", "a region such as us-east-1")]
+Prefix = Annotated[
+    str,
+    _of_form(r"[A-Za-z0-9._/-]{1,200}", "a path inside the bucket of letters, digits, dots, hyphens, _ and /"),
+    AfterValidator(_prefix),
+]
 Endpoint = Annotated[str, Field(max_length=2048), AfterValidator(_endpoint)]
 
 
@@ -123,7 +146,7 @@ class Settings(BaseSettings):
 
     demo_pool_port: Port = 13333
 
-    log_format: Literal["json", "text"] = "json"
+    log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from services.command.data_folder import new_prefix
 from services.command.mistake import Mistake
 
 if TYPE_CHECKING:
@@ -59,18 +60,24 @@ class Bucket:
 
 
 def bucket(configuration: Configuration) -> Bucket | None:
-    """The bucket that the settings name; None where they name none. Raises Mistake where something is missing."""
+    """The bucket that the settings name; None where they name none. Raises Mistake where something is missing.
+
+    Writes nothing: whoever uses a prefix that the data folder does not hold yet keeps it there by `keep_s3_prefix`.
+    """
     settings = configuration.settings
     if settings.aws_s3_bucket is None:
         return None
-    for name in ("aws_access_key_id", "aws_secret_access_key"):
-        if not getattr(settings, name).get_secret_value():
-            raise Mistake(
-                f"AWS_S3_BUCKET is set but {name.upper()} is not; set it, or unset AWS_S3_BUCKET to stay local"
+    keys = ("aws_access_key_id", "aws_secret_access_key")
+    if missing := [name.upper() for name in keys if not getattr(settings, name).get_secret_value()]:
+        raise Mistake(
+            *(
+                f"AWS_S3_BUCKET is set but {name} is not; set it, or unset AWS_S3_BUCKET to stay local"
+                for name in missing
             )
+        )
     return Bucket(
         name=settings.aws_s3_bucket,
-        prefix=settings.aws_s3_prefix or configuration.data.s3_prefix(),
+        prefix=settings.aws_s3_prefix or configuration.data.s3_prefix() or new_prefix(),
         region=settings.aws_region,
         endpoint=settings.aws_s3_endpoint,
         access_key_id=settings.aws_access_key_id.get_secret_value(),

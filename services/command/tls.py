@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from services.command.config_file import ConfigFile
-    from services.command.pools import Pool
+    from services.command.pools import PoolListener
     from services.proxy.options import TlsOptions
 
 _KEYS = ("certificate", "key")
 
 
-def parse(config: ConfigFile, pools: Iterable[Pool]) -> TlsOptions | None:
+def parse(config: ConfigFile, listeners: Iterable[PoolListener]) -> TlsOptions | None:
     """Certificate and key, None where there is no table. Relative paths start at the config file's folder.
 
     Raises Mistake with one sentence (file, key, reason) for each thing that cannot stand, files that cannot serve too.
@@ -26,9 +26,9 @@ def parse(config: ConfigFile, pools: Iterable[Pool]) -> TlsOptions | None:
 
     table = config.tls
     if not table:
-        if pool := next((pool for pool in pools if pool.tls_listen is not None), None):
+        if listener := next((listener for listener in listeners if listener.by_tls), None):
             remedy = f"add [tls] with {' and '.join(_KEYS)}"
-            raise Mistake(f"{config.path}: pools.{pool.name}.tls_listen: needs a certificate; {remedy}")
+            raise Mistake(f"{config.path}: {listener.key}: needs a certificate; {remedy}")
         return None
     problems = [
         f"{config.path}: tls.{name}: unknown; there are: {', '.join(_KEYS)}" for name in table if name not in _KEYS

@@ -8,15 +8,15 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from services.command import configuration, credentials, demo, layers, options, plan, ports
-from services.command.console import Console
-from services.command.data_folder import DataFolder, FolderLock
+from services.command import credentials, logs, options, plan, ports, preparation
+from services.command.console import OWN_NAME, Console
+from services.command.data_folder import DataFolder, FolderLock, remove_empty
+from services.command.mistake import Mistake
 from services.command.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from services.command.configuration import Configuration
     from services.command.plan import Plan
     from services.command.service import Service
 
@@ -25,40 +25,31 @@ _DRAIN_PATIENCE_SECONDS = 15.0
 
 
 def up(config: Path, data: Path, *, with_demo: bool) -> int:
-    """Run until stopped; returns the exit code. Raises Mistake before anything is started."""
+    """Run until stopped; returns the exit code. Raises Mistake before anything is started, and then leaves nothing."""
     folder = DataFolder(data)
-    folder.create()
-    with FolderLock(folder) as lock:
-        started = time.monotonic()
-        planned = plan.make(_configuration(config, folder, with_demo=with_demo), with_demo=with_demo)
-        ports.check(planned.listeners, patience_seconds=_DRAIN_PATIENCE_SECONDS if lock.last_run_was_killed else 0)
+    made_folders = folder.create()
+    try:
+        lock = FolderLock(folder)
+    except Mistake:
+        remove_empty(made_folders)
+        raise
+    started = time.monotonic()
+    try:
+        planned = _prepared(config, folder, lock, with_demo=with_demo)
+    except BaseException:
+        lock.refuse()
+        remove_empty(made_folders)
+        raise
+    with lock:
         return asyncio.run(_run(planned, started))
 
 
-def _configuration(config: Path, folder: DataFolder, *, with_demo: bool) -> Configuration:
-    """The configuration with every password and token that it lacked."""
-    if with_demo:
-        config = demo.write_config(folder, layers.load().settings.demo_pool_port)
-    found = configuration.load(config, folder.path, need_config=True)
-    found.pools()
-    missing = _missing_credentials(found)
-    if not missing:
-        return found
-    credentials.make(folder.secrets, missing)
-    return configuration.load(config, folder.path)
-
-
-def _missing_credentials(found: Configuration) -> list[str]:
-    from services.dashboard.options import is_loopback
-
-    settings = found.settings
-    missing = [name for name in ("api_tokens", "rewards_post_token") if not getattr(settings, name)]
-    if not settings.clickhouse_password.get_secret_value():
-        missing.append("clickhouse_password")
-    # A dashboard that only this machine reaches needs none.
-    if not settings.dashboard_password.get_secret_value() and not is_loopback(settings.dashboard_host):
-        missing.append("dashboard_password")
-    return missing
+def _prepared(config: Path, folder: DataFolder, lock: FolderLock, *, with_demo: bool) -> Plan:
+    prepared = preparation.prepare(config, folder, with_demo=with_demo)
+    planned = prepared.planned()
+    ports.check(planned.listeners, patience_seconds=_DRAIN_PATIENCE_SECONDS if lock.last_run_was_killed else 0)
+    preparation.keep(prepared, with_demo=with_demo)
+    return planned
 
 
 async def _run(planned: Plan, started: float) -> int:
@@ -71,6 +62,9 @@ async def _run(planned: Plan, started: float) -> int:
 
     console = Console([service.name for service in services], nobody_reads)
     supervisor = Supervisor(services, console)
+    chosen = planned.configuration
+    # What the rooms tell in this process (the migrations do) comes as a line of its own, too.
+    logs.configure(plan.log_format(chosen), chosen.settings.log_level, service=OWN_NAME, write=console.say)
 
     def stop(number: signal.Signals) -> None:
         console.say(f"{number.name}: stopping in reverse order; once more to stop at once")
@@ -83,7 +77,7 @@ async def _run(planned: Plan, started: float) -> int:
         # Only now, so that the first service need not wait for it.
         from services.command.status import follow
 
-        console.say(_announcement(planned, time.monotonic() - started))
+        console.say(announcement(planned, time.monotonic() - started))
         await follow(options.address(planned.configuration), console.say)
 
     try:
@@ -107,10 +101,12 @@ def _with_migrations(planned: Plan) -> tuple[Service, ...]:
     return (dataclasses.replace(first, once_ready=migrate), *rest)
 
 
-def _announcement(planned: Plan, seconds: float) -> str:
+def announcement(planned: Plan, seconds: float) -> str:
+    """Where everything is, once it is ready."""
     settings = planned.configuration.settings
     folder = planned.configuration.data
-    made = sorted(name for name in credentials.FILES.values() if (folder.secrets / name).exists())
+    origins = planned.configuration.loaded.origins
+    made = sorted(name for field, name in credentials.FILES.items() if origins[field] == str(folder.secrets))
     miners = [f"stratum+tcp://{_url(settings.proxy_host, pool.listen)}  pool {pool.name}" for pool in planned.pools]
     old = planned.bucket.url if planned.bucket else "local disk only (no AWS_S3_BUCKET is set)"
     clickhouse = _url(settings.clickhouse_host, settings.clickhouse_port)

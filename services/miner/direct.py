@@ -34,8 +34,13 @@ def main() -> int:
         log.error("MINING_POOL_PORT is a port between 1 and 65535, not %r.", port)
         return 2
     if not address:
-        log.warning("MINING_ADDRESS is not set: mining for %s, for demonstration only.", DEFAULT_ADDRESS)
+        warn_of_missing_address()
     return asyncio.run(_mine(host, int(port), address or DEFAULT_ADDRESS, password))
+
+
+def warn_of_missing_address() -> None:
+    """Says for whom blocks are mined where nobody is named."""
+    log.warning("MINING_ADDRESS is not set: mining for %s, for demonstration only.", DEFAULT_ADDRESS)
 
 
 async def _mine(host: str, port: int, address: str, password: str) -> int:

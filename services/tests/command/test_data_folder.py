@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.command.data_folder import DataFolder, FolderLock
+from services.command.data_folder import DataFolder, FolderLock, new_prefix
 from services.command.mistake import Mistake
 
 HOLDER = """
@@ -56,8 +56,31 @@ def test_the_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
         assert not lock.last_run_was_killed
 
 
-def test_the_s3_prefix_is_made_once_and_differs_between_folders(tmp_path: Path) -> None:
-    one, other = DataFolder(tmp_path / "one"), DataFolder(tmp_path / "other")
-    assert one.s3_prefix() == one.s3_prefix()
-    assert one.s3_prefix() != other.s3_prefix()
-    assert one.s3_prefix().startswith("sharehouse/")
+def test_the_s3_prefix_is_kept_once_and_differs_between_folders(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    assert folder.s3_prefix() is None
+    first, second = new_prefix(), new_prefix()
+    assert first != second
+    folder.keep_s3_prefix(first)
+    folder.keep_s3_prefix(second)
+    assert folder.s3_prefix() == first
+
+
+def test_a_lock_whose_file_is_gone_holds_nobody_off(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    with FolderLock(folder):
+        assert [path.name for path in tmp_path.iterdir()] == ["up.lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_run_leaves_the_word_of_a_killed_one(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    with _holder(folder) as holder:
+        holder.kill()
+    for _ in range(2):
+        lock = FolderLock(folder)
+        assert lock.last_run_was_killed
+        lock.refuse()
+    FolderLock(folder).release()
+    FolderLock(folder).refuse()
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,17 +94,48 @@ def test_a_value_that_cannot_stand_is_named_with_its_place(
     with pytest.raises(Mistake) as mistake:
         load(dotenv=tmp_path / ".env")
     (problem,) = mistake.value.problems
-    assert problem.startswith(f"{name}=")
-    assert "(environment): " in problem
+    assert problem.startswith(f"environment: {name}: must ")
+    assert problem.endswith(f", not {value!r}")
+
+
+def test_no_refusal_speaks_of_the_library_that_found_it(tmp_path: Path) -> None:
+    odd: tuple[object, ...] = (
+        "x",
+        "",
+        7,
+        1.5,
+        float("nan"),
+        True,
+        [],
+        ["a", 1],
+        {},
+        None,
+        -1,
+        10**30,
+        "a b",
+        "w" * 5000,
+    )
+    for name in Settings.model_fields:
+        for value in odd:
+            try:
+                load(Layer("c.toml", {name: value}, {name: f"settings.{name}"}), dotenv=tmp_path / ".env")
+            except Mistake as mistake:
+                (problem,) = mistake.problems
+                assert problem.startswith(f"c.toml: settings.{name}: must "), problem
+                assert not re.search("[Ii]nput|valid|pars|[Ss]tring|cannot stand", problem), problem
+                assert len(problem) < 300
 
 
 def test_every_bad_value_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_PORT", "x")
     dotenv = _dotenv(tmp_path, "COIN=y\n")
     with pytest.raises(Mistake) as mistake:
-        load(Layer("config.toml", {"log_level": "z"}), dotenv=dotenv)
-    places = [problem.split(":")[0] for problem in mistake.value.problems]
-    assert places == ["API_PORT=x (environment)", f"COIN=y ({dotenv})", "LOG_LEVEL=z (config.toml)"]
+        load(Layer("config.toml", {"log_level": "z"}, {"log_level": "settings.log_level"}), dotenv=dotenv)
+    assert mistake.value.problems == (
+        "environment: API_PORT: must be a whole number, not 'x'",
+        f"{dotenv}: COIN: must be 'btc' or 'bch', not 'y'",
+        "config.toml: settings.log_level: must be 'debug', 'info', 'warning' or 'error', not 'z'",
+    )
 
 
 def test_a_bad_secret_is_named_but_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +143,7 @@ def test_a_bad_secret_is_named_but_not_shown(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("API_TOKENS", "hunter4\x07")
     with pytest.raises(Mistake) as mistake:
         load(dotenv=tmp_path / ".env")
-    assert [problem.split(" ")[0] for problem in mistake.value.problems] == ["API_TOKENS", "CLICKHOUSE_PASSWORD"]
+    assert [problem.split(": ")[1] for problem in mistake.value.problems] == ["API_TOKENS", "CLICKHOUSE_PASSWORD"]
     assert "hunter" not in str(mistake.value)
 
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
+
+from services.command import logs
 
 PROGRAM = """
 import logging, sys, structlog
@@ -50,3 +55,27 @@ def test_text_is_the_form_of_the_miners_document() -> None:
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_the_level_is_kept(log_format: str) -> None:
     assert "miner_connected" not in "".join(_lines(log_format, "warning"))
+
+
+def test_lines_go_where_they_are_sent() -> None:
+    program = PROGRAM.replace('service="proxy")', 'service="up", write=lambda line: print("up |", line))')
+    command = [sys.executable, "-c", program, "text", "info"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert all(line.startswith("up | ") for line in done.stdout.splitlines()[:3])
+
+
+@pytest.mark.parametrize(("service", "setting", "chosen"), [("miner", "auto", "text"), ("miner", "json", "json")])
+def test_the_miner_speaks_text_unless_told_otherwise(
+    service: str, setting: Literal["auto", "json", "text"], chosen: str
+) -> None:
+    assert logs.chosen_format(setting, service) == chosen
+
+
+def test_the_others_speak_text_to_a_terminal_and_json_to_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    outer, inner = os.openpty()
+    with os.fdopen(inner, "w") as terminal, os.fdopen(outer):
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert logs.chosen_format("auto", "proxy") == "text"
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        assert logs.chosen_format("auto", "proxy") == "json"

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from services.command import configuration, demo, plan
-from services.command.mistake import Mistake
+from services.command.credentials import keep, make
+from services.command.data_folder import DataFolder
+from services.command.preparation import prepare
+from services.command.up import announcement
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
+
+    from services.command import plan
 
 SECRETS = {"CLICKHOUSE_PASSWORD": "hunter2", "API_TOKENS": "hunter3,hunter4", "REWARDS_POST_TOKEN": "hunter5"}
 
@@ -17,9 +21,7 @@ def _plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -
     monkeypatch.chdir(tmp_path)
     for name, value in {**SECRETS, **environment}.items():
         monkeypatch.setenv(name, value)
-    found = configuration.load(data=tmp_path)
-    config = demo.write_config(found.data, found.settings.demo_pool_port)
-    return plan.make(configuration.load(config, tmp_path, need_config=True), with_demo=True)
+    return prepare(tmp_path / "none.toml", DataFolder(tmp_path), with_demo=True).planned()
 
 
 def test_whoever_needs_another_starts_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +63,14 @@ def test_a_chosen_log_format_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {s.environment["LOG_FORMAT"] for s in planned.services} == {"json"}
 
 
-def test_a_dashboard_for_everyone_needs_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Mistake, match="DASHBOARD_PASSWORD"):
-        _plan(tmp_path, monkeypatch, DASHBOARD_HOST="0.0.0.0")
+def test_a_dashboard_for_everyone_gets_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    services = {service.name: service for service in _plan(tmp_path, monkeypatch, DASHBOARD_HOST="0.0.0.0").services}
+    assert len(services["dashboard"].environment["DASHBOARD_PASSWORD"]) > 20
+
+
+def test_only_secrets_in_force_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was made earlier and is set elsewhere now would let nobody in."""
+    keep(tmp_path / "secrets", make(["api_tokens", "dashboard_password"]))
+    planned = _plan(tmp_path, monkeypatch)
+    (told,) = [line for line in announcement(planned, 1.0).splitlines() if line.startswith("  secrets")]
+    assert told.endswith("/secrets/: dashboard_password")

@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from services.command import configuration, storage
+from services.command.data_folder import DataFolder
 from services.command.mistake import Mistake
 from services.command.storage import Bucket
 from services.tests.command.free_port import free_ports
@@ -100,7 +101,11 @@ def test_a_bucket_without_keys_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     made = storage.bucket(configuration.load())
     assert made is not None
-    assert made.prefix == (tmp_path / "data" / "s3_prefix").read_text().strip()
+    assert made.prefix.startswith("sharehouse/")
+    assert not (tmp_path / "data").exists()
+    DataFolder(tmp_path / "data").create()
+    DataFolder(tmp_path / "data").keep_s3_prefix(made.prefix)
+    assert storage.bucket(configuration.load()) == made
     monkeypatch.setenv("AWS_S3_PREFIX", "mine")
     chosen = storage.bucket(configuration.load())
     assert chosen is not None

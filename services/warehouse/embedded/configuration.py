@@ -36,7 +36,7 @@ LOCAL_STORAGE = (
 
 
 class ConfigurationError(ValueError):
-    """The storage XML cannot be used; the message names the file and the remedy."""
+    """A setting or storage XML that cannot be used; the message names it and the remedy."""
 
 
 def _storage_element(storage: Path | None) -> str:

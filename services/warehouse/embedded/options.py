@@ -3,6 +3,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from services.warehouse.embedded.access import is_loopback
+from services.warehouse.embedded.configuration import ConfigurationError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -13,7 +16,8 @@ class EmbeddedOptions:
 
     `storage` names an XML file with ClickHouse's <storage_configuration>, config/clickhouse/storage-local.xml or
     storage-s3.xml; without one, the policy `tiered` has its local volume alone. `database` is the one that a request
-    works in when it names none; it is created at start.
+    works in when it names none; it is created at start. Raises ConfigurationError for an address beyond this machine
+    without a password.
     """
 
     data: Path
@@ -27,3 +31,10 @@ class EmbeddedOptions:
     max_reads: int = 8
     max_writes: int = 4
     max_waiting: int = 256
+
+    def __post_init__(self) -> None:
+        if not (is_loopback(self.host) or self.password):
+            raise ConfigurationError(
+                f"CLICKHOUSE_HOST is {self.host}: other machines could reach ClickHouse without a password;"
+                " set CLICKHOUSE_PASSWORD, or CLICKHOUSE_HOST=127.0.0.1"
+            )

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import web
 
-from services.warehouse.embedded.access import Access, is_loopback
-from services.warehouse.embedded.configuration import ConfigurationError
+from services.warehouse.embedded.access import Access
 from services.warehouse.embedded.engine import Engine
 from services.warehouse.embedded.handler import Handler
 
@@ -25,14 +24,9 @@ MAX_URL_BYTES = 1 << 20
 async def serve(options: EmbeddedOptions) -> None:
     """Serve until cancelled, then let what runs end and close the engine.
 
-    Raises OSError for a port or data folder in use, ConfigurationError for storage XML that cannot be used and for an
-    address beyond this machine without a password, and EngineError for a data folder that the engine cannot open.
+    Raises OSError for a port or data folder in use, ConfigurationError for storage XML that cannot be used, and
+    EngineError for a data folder that the engine cannot open.
     """
-    if not (is_loopback(options.host) or options.password):
-        raise ConfigurationError(
-            f"CLICKHOUSE_HOST {options.host}: other machines could reach ClickHouse without a password; "
-            "set CLICKHOUSE_PASSWORD, or CLICKHOUSE_HOST=127.0.0.1"
-        )
     access = Access(options.user, options.password, options.host)
     engine = Engine(options.data, options.storage, options.database)
     handler = Handler(engine, access, options)
