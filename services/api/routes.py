@@ -10,6 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 from services.api.authorization import require_scope
 from services.api.errors import ErrorBody, ParameterErrorBody
 from services.api.models import GIGA, Health, PoolFigures, WorkerFigures, Workers, pool_answer, workers_answer
+from services.api.shared_answers import SharedAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,7 @@ def stats_routes(queries: Queries, options: ApiOptions, clock: Callable[[], floa
     router = APIRouter(
         prefix="/api", tags=["statistics"], dependencies=[Depends(require_scope("read"))], responses=_REFUSALS
     )
+    shared = SharedAnswers()
     coin, basis = options.coin, options.share_value_basis
     pool_model, workers_model = pool_answer(coin), workers_answer(coin)
 
@@ -72,7 +74,8 @@ def stats_routes(queries: Queries, options: ApiOptions, clock: Callable[[], floa
         response_model_exclude_unset=True,
     )
     async def pool_stats(pool: PoolName = None) -> BaseModel:
-        stats = await queries.pool_stats(int(clock()), pool)
+        now = int(clock())
+        stats = await shared.get(now, ("pool", pool), lambda: queries.pool_stats(now, pool))
         figures = PoolFigures(
             **_REWARDS,
             hash_rate_unit="Gh/s",
@@ -94,7 +97,8 @@ def stats_routes(queries: Queries, options: ApiOptions, clock: Callable[[], floa
         "/workers/stats", summary="Figures of workers with a share in the last 24 hours", response_model=workers_model
     )
     async def workers_stats(worker: WorkerName = None, pool: PoolName = None) -> BaseModel:
-        stats = await queries.worker_stats(int(clock()), worker, pool)
+        now = int(clock())
+        stats = await shared.get(now, ("workers", worker, pool), lambda: queries.worker_stats(now, worker, pool))
         workers = Workers(workers={one.worker: _worker(one, basis) for one in stats})
         return workers_model(**{coin: workers, "share_value_basis": basis})
 

@@ -20,7 +20,7 @@ class Figures:
     connections: int
     """Connections of miners to proxies that live."""
     proxies: tuple[ProxyRow, ...]
-    """The latest process of each proxy that told of itself in the last 24 h."""
+    """Every process of a proxy that told of itself in the last 24 h."""
     totals: MinerTotals
     chart: Series
 

@@ -58,8 +58,7 @@ class Overview:
         # The chart gains a point a minute; asking for it more often would be a query for nothing.
         if chart is None or now >= chart.start + (len(chart.values) + 1) * chart.step:
             chart = _with_gaps(await self._queries.hash_rate_series(now))
-        latest = {proxy.proxy: proxy for proxy in reversed(proxies)}
-        return Figures(now, grouped(rows, sessions), len(sessions), tuple(latest.values()), MinerTotals.of(rows), chart)
+        return Figures(now, grouped(rows, sessions), len(sessions), tuple(proxies), MinerTotals.of(rows), chart)
 
     def _view(self, now: float) -> View:
         figures = self._figures

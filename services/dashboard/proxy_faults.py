@@ -38,11 +38,13 @@ def proxy_fault(proxies: Sequence[ProxyRow], at: int) -> tuple[str, str] | None:
                     f"The pool {pool.pool_label} is away.",
                     f"The proxy {proxy.proxy} cannot work with {pool.pool}; its miners there: {pool.miners}.",
                 )
+    # Who was started again lives under the same name.
+    names = {proxy.proxy for proxy in living}
     for proxy in proxies:
-        if not proxy.alive and not proxy.stopped and at - proxy.seen < _RECENTLY_SECONDS:
+        if proxy.proxy not in names and not proxy.stopped and at - proxy.seen < _RECENTLY_SECONDS:
             return (
                 f"The proxy {proxy.proxy} {_ended(proxy, at)}.",
-                f"{plural(len(living), 'other proxy', 'other proxies')} live, to which its miners may have gone.",
+                f"Others live ({len(names)}), to which its miners may have gone.",
             )
     return None
 

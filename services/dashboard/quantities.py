@@ -69,6 +69,6 @@ def utc(unix_seconds: float) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def plural(number: int, noun: str, plural_noun: str = "") -> str:
-    """1 miner, 2 miners; 2 proxies where the plural is given."""
-    return f"{count(number)} {noun if number == 1 else plural_noun or noun + 's'}"
+def plural(number: int, noun: str) -> str:
+    """1 miner, 2 miners."""
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"

@@ -29,7 +29,7 @@ def tile_cells(figures: Figures | None) -> dict[str, Cell]:
         }
     totals = figures.totals
     last = int(totals.last_share)
-    living = sum(proxy.alive for proxy in figures.proxies)
+    living = len({proxy.proxy for proxy in figures.proxies if proxy.alive})
     return {
         "at": Cell(f"As of {quantities.utc(figures.at)}"),
         "hash_rate": Cell(quantities.hash_rate(totals.hash_rate_5m), f"{quantities.exact(totals.hash_rate_5m)} H/s"),
