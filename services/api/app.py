@@ -12,6 +12,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from services.api.errors import error_response, install_error_handlers
 from services.api.reference import install_reference
 from services.api.routes import health_routes, stats_routes
+from services.api.shared_answers import SharedAnswers
+from services.api.summary import summary_routes
 from services.api.tokens import TokenBook
 from services.warehouse.queries import Queries
 from services.web.access import AccessMiddleware
@@ -58,11 +60,13 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     )
     app.state.token_book = TokenBook(options)
     app.add_middleware(GZipMiddleware, minimum_size=1024)
-    app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure)
+    app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure, trusted_proxies=options.trusted_proxies)
     install_error_handlers(app)
     install_reference(app)
     app.include_router(health_routes(queries, clock))
-    app.include_router(stats_routes(queries, options, clock))
+    shared = SharedAnswers()
+    app.include_router(summary_routes(queries, shared, options, clock))
+    app.include_router(stats_routes(queries, shared, options, clock))
     return app
 
 

@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 if TYPE_CHECKING:
     from services.api.options import Coin
 
-GIGA = 1e9
-
 Rate5m = Annotated[float, Field(ge=0, description="Hash rate of the last 5 minutes, Gh/s", examples=[1861.84])]
 Rate60m = Annotated[float, Field(ge=0, description="Hash rate of the last 60 minutes, Gh/s", examples=[1790.2])]
 Rate24h = Annotated[float, Field(ge=0, description="Hash rate of the last 24 hours, Gh/s", examples=[1803.7])]
@@ -31,12 +29,14 @@ Basis = Annotated[
 ]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What every answer is: exactly the fields that it names."""
+
     # What a route leaves unset is left out of the answer, never null.
     model_config = ConfigDict(extra="forbid")
 
 
-class Health(_Body):
+class Health(Body):
     """Whether the API and the database behind it are there."""
 
     status: Literal["ok"]
@@ -44,7 +44,7 @@ class Health(_Body):
     database: Literal["connected", "disconnected"]
 
 
-class PoolFigures(_Body):
+class PoolFigures(Body):
     """Figures of one pool, or of all."""
 
     all_time_reward: Reward
@@ -78,7 +78,7 @@ class PoolFigures(_Body):
     share_value_credited_yesterday: ShareValueCredited
 
 
-class WorkerFigures(_Body):
+class WorkerFigures(Body):
     """Figures of one worker with a share in the last 24 hours."""
 
     state: Annotated[Literal["ok", "offline"], Field(description="ok: the last share is less than 10 minutes old")]
@@ -102,7 +102,7 @@ class WorkerFigures(_Body):
     share_value_credited_24h: ShareValueCredited
 
 
-class Workers(_Body):
+class Workers(Body):
     """Workers by name."""
 
     workers: dict[str, WorkerFigures]
@@ -123,10 +123,10 @@ def pool_answer(coin: Coin) -> type[BaseModel]:
             ),
         ),
     }
-    return create_model("PoolAnswer", __base__=_Body, __doc__="Figures of one pool, or of all.", **fields)
+    return create_model("PoolAnswer", __base__=Body, __doc__="Figures of one pool, or of all.", **fields)
 
 
 def workers_answer(coin: Coin) -> type[BaseModel]:
     """The model of /api/workers/stats."""
     fields: dict[str, Any] = {coin: (Workers, ...), "share_value_basis": (Basis, ...)}
-    return create_model("WorkersAnswer", __base__=_Body, __doc__="Figures of every worker that matches.", **fields)
+    return create_model("WorkersAnswer", __base__=Body, __doc__="Figures of every worker that matches.", **fields)

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Query
 from pydantic.json_schema import SkipJsonSchema
 
 from services.api.authorization import require_scope
-from services.api.errors import ErrorBody, ParameterErrorBody
-from services.api.models import GIGA, Health, PoolFigures, WorkerFigures, Workers, pool_answer, workers_answer
-from services.api.shared_answers import SharedAnswers
+from services.api.models import Health, PoolFigures, WorkerFigures, Workers, pool_answer, workers_answer
+from services.api.refusals import ANSWERED, PARAMETER_REFUSED, STORE_FAILED, TOKEN_REFUSED
+from services.api.window_figures import window_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from services.api.options import ApiOptions, ShareValueBasis
-    from services.warehouse.queries import Queries, WindowSums, WorkerStats
+    from services.api.shared_answers import SharedAnswers
+    from services.warehouse.queries import Queries, WorkerStats
 
 NAME_MAX_LENGTH = 256
 PoolName = Annotated[
@@ -29,28 +30,14 @@ WorkerName = Annotated[
     str | SkipJsonSchema[None],
     Query(max_length=NAME_MAX_LENGTH, description="A worker's exact name", examples=["abelatent.worker01"]),
 ]
-_REQUEST_ID = {"X-Request-ID": {"description": "Names this request in the log", "schema": {"type": "string"}}}
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    200: {"headers": _REQUEST_ID},
-    401: {"model": ErrorBody, "description": "No token, or one that is not valid", "headers": _REQUEST_ID},
-    403: {"model": ErrorBody, "description": "The token lacks the scope", "headers": _REQUEST_ID},
-    422: {"model": ParameterErrorBody, "description": "A parameter was refused", "headers": _REQUEST_ID},
-    503: {
-        "model": ErrorBody,
-        "description": "The database is away, too slow, or refused the query; ask again later",
-        "headers": {
-            **_REQUEST_ID,
-            "Retry-After": {"description": "Seconds to wait before asking again", "schema": {"type": "integer"}},
-        },
-    },
-}
+_REFUSALS = {**ANSWERED, **TOKEN_REFUSED, **PARAMETER_REFUSED, **STORE_FAILED}
 
 
 def health_routes(queries: Queries, clock: Callable[[], float]) -> APIRouter:
     """GET /health, for probes: open, and 200 whatever the database does."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/health", summary="Is the API there, and its database?", responses={200: {"headers": _REQUEST_ID}})
+    @router.get("/health", summary="Is the API there, and its database?", responses=ANSWERED)
     async def health() -> Health:
         connected = await queries.ping()
         return Health(status="ok", timestamp=int(clock()), database="connected" if connected else "disconnected")
@@ -58,12 +45,11 @@ def health_routes(queries: Queries, clock: Callable[[], float]) -> APIRouter:
     return router
 
 
-def stats_routes(queries: Queries, options: ApiOptions, clock: Callable[[], float]) -> APIRouter:
+def stats_routes(queries: Queries, shared: SharedAnswers, options: ApiOptions, clock: Callable[[], float]) -> APIRouter:
     """The figures of pools and workers, for holders of the scope `read`."""
     router = APIRouter(
         prefix="/api", tags=["statistics"], dependencies=[Depends(require_scope("read"))], responses=_REFUSALS
     )
-    shared = SharedAnswers()
     coin, basis = options.coin, options.share_value_basis
     pool_model, workers_model = pool_answer(coin), workers_answer(coin)
 
@@ -83,10 +69,10 @@ def stats_routes(queries: Queries, options: ApiOptions, clock: Callable[[], floa
             dis_workers=0,
             ok_workers=stats.ok_workers,
             off_workers=stats.off_workers,
-            **_window("5m", stats.last_5m, "shares_value", basis),
-            **_window("60m", stats.last_60m, "shares_value", basis),
-            **_window("24h", stats.last_24h, "shares_value", basis),
-            **_window("yesterday", stats.yesterday, "shares_value", basis),
+            **window_figures("5m", stats.last_5m, "shares_value", basis),
+            **window_figures("60m", stats.last_60m, "shares_value", basis),
+            **window_figures("24h", stats.last_24h, "shares_value", basis),
+            **window_figures("yesterday", stats.yesterday, "shares_value", basis),
         )
         included = {"pools_included": list(stats.pools)} if pool is None else {}
         return pool_model(
@@ -116,17 +102,7 @@ def _worker(stats: WorkerStats, basis: ShareValueBasis) -> WorkerFigures:
         hash_rate_unit="Gh/s",
         hash_rate_scoring=0,
         last_share=stats.last_share,
-        **_window("5m", stats.last_5m, "share_value", basis),
-        **_window("60m", stats.last_60m, "share_value", basis),
-        **_window("24h", stats.last_24h, "share_value", basis),
+        **window_figures("5m", stats.last_5m, "share_value", basis),
+        **window_figures("60m", stats.last_60m, "share_value", basis),
+        **window_figures("24h", stats.last_24h, "share_value", basis),
     )
-
-
-def _window(name: str, sums: WindowSums, value: str, basis: ShareValueBasis) -> dict[str, Any]:
-    return {
-        f"hash_rate_{name}": sums.hash_rate / GIGA,
-        f"shares_{name}": sums.shares,
-        f"{value}_{name}": sums.actual if basis == "actual" else sums.credited,
-        f"share_value_actual_{name}": sums.actual,
-        f"share_value_credited_{name}": sums.credited,
-    }

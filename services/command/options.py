@@ -111,6 +111,10 @@ def api(configuration: Configuration) -> ApiOptions:
             jwt_secret=settings.api_jwt_secret.get_secret_value(),
             coin=settings.coin,
             share_value_basis=settings.share_value_basis,
+            trusted_proxies=settings.trusted_proxies,
+            pool_fee=settings.pool_fee,
+            minimum_payout_threshold=settings.minimum_payout_threshold,
+            minimum_payout_threshold_unit=settings.minimum_payout_threshold_unit,
         )
 
 
@@ -126,6 +130,7 @@ def dashboard(configuration: Configuration) -> DashboardOptions:
             port=settings.dashboard_port,
             clickhouse=address(configuration),
             password=settings.dashboard_password.get_secret_value(),
+            trusted_proxies=settings.trusted_proxies,
             stratum=tuple(StratumEndpoint(listener.pool, settings.proxy_host, listener.port) for listener in plain),
         )
 

@@ -59,7 +59,7 @@ def create_app(options: DashboardOptions) -> FastAPI:
     app.state.feed = feed
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(GuardMiddleware, options=options)
-    app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure)
+    app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure, trusted_proxies=options.trusted_proxies)
 
     @app.get("/")
     async def live(request: Request) -> HTMLResponse:

@@ -27,8 +27,8 @@ class DashboardOptions:
 
     With a `password` (DASHBOARD_PASSWORD) every page asks for it; without one the dashboard opens on a loopback
     address only. `stratum` is what the page tells a new operator to enter in a miner; `interval_seconds` is the time
-    between two looks into the database, shared by all open pages. Raises DashboardOptionError for a value that cannot
-    stand.
+    between two looks into the database, shared by all open pages. `trusted_proxies` (TRUSTED_PROXIES) are addresses
+    and networks whose X-Forwarded-For is believed. Raises DashboardOptionError for a value that cannot stand.
     """
 
     host: str = "127.0.0.1"
@@ -37,6 +37,7 @@ class DashboardOptions:
     password: str = field(default="", repr=False)
     stratum: tuple[StratumEndpoint, ...] = ()
     interval_seconds: float = 2.0
+    trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.password and not is_loopback(self.host):

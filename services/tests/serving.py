@@ -20,7 +20,14 @@ async def running_app(app: FastAPI) -> AsyncIterator[str]:
     """`app` under uvicorn; gives its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2)
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=2,
+            )
         )
         task = asyncio.create_task(server._serve([listener]))
         # The socket listens already: a request waits in its backlog until the server takes it.

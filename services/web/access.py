@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from starlette.datastructures import MutableHeaders
 
+from services.web.client_address import ClientAddress
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,13 +30,22 @@ _HEADERS: Final = {
 class AccessMiddleware:
     """Gives each request an id (`request.state.request_id`, header X-Request-ID) and one line in the access log.
 
+    `request.state.client_address` is whose it is, where `trusted_proxies` (addresses, networks) stand in front.
+
     `headers` go into every answer that does not set them itself. An error that no handler knew is logged with its trace
     and answered by `failure(request_id)`. Neither the query nor any header is logged: they may hold what only the
     client should know.
     """
 
-    def __init__(self, app: ASGIApp, headers: dict[str, str], failure: Callable[[str], ASGIApp]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        headers: dict[str, str],
+        failure: Callable[[str], ASGIApp],
+        trusted_proxies: Sequence[str] = (),
+    ) -> None:
         self.app = app
+        self._client_address = ClientAddress(trusted_proxies)
         self._headers = {**_HEADERS, **headers}
         self._failure = failure
 
@@ -44,6 +55,7 @@ class AccessMiddleware:
             return
         state = scope.setdefault("state", {})
         request_id = state["request_id"] = uuid.uuid4().hex
+        state["client_address"] = self._client_address.of(scope)
         began = time.perf_counter()
         status = 0
 
@@ -71,7 +83,7 @@ class AccessMiddleware:
                 path=scope["path"],
                 status=status,
                 seconds=round(time.perf_counter() - began, 4),
-                client=(scope.get("client") or ("",))[0],
+                client=state["client_address"],
                 holder=state.get("holder", ""),
                 request_id=request_id,
             )

@@ -67,6 +67,7 @@ async def test_answers_are_as_described(store: ClickHouseAddress) -> None:
             ("/health", {}, {}),
             ("/api/pool/stats", {}, READ),
             ("/api/pool/stats", {"pool": "normal"}, READ),
+            ("/api/stats/summary", {}, {}),
             ("/api/workers/stats", {}, READ),
             ("/api/workers/stats", {}, {}),
             ("/api/pool/stats", {"pool": "x" * 257}, READ),
@@ -80,7 +81,7 @@ async def test_answers_are_as_described(store: ClickHouseAddress) -> None:
 
 def test_every_field_that_is_always_sent_is_required() -> None:
     schemas = description()["components"]["schemas"]
-    for name in ("PoolFigures", "WorkerFigures", "Health", "WorkersAnswer", "ErrorBody", "ErrorFacts"):
+    for name in ("PoolFigures", "WorkerFigures", "Health", "Summary", "WorkersAnswer", "ErrorBody", "ErrorFacts"):
         assert set(schemas[name]["required"]) == set(schemas[name]["properties"]), name
     answer = schemas["PoolAnswer"]
     assert set(answer["properties"]) - set(answer["required"]) == {"pools_included"}
@@ -92,7 +93,9 @@ def test_every_route_names_its_errors_and_its_token() -> None:
     for path, methods in description()["paths"].items():
         for method, facts in methods.items():
             assert facts["summary"], (path, method)
-            if path != "/health":
+            if path == "/api/stats/summary":
+                assert {"200", "503"} == facts["responses"].keys()
+            elif path != "/health":
                 assert {"200", "401", "403", "422", "503"} <= facts["responses"].keys()
                 assert facts["security"]
 
@@ -108,11 +111,11 @@ def test_the_guides_examples_have_the_fields_that_are_sent() -> None:
     examples = [json.loads(block) for block in blocks("json")]
     schemas = [
         whole["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-        for path in ("/health", "/api/pool/stats", "/api/workers/stats")
+        for path in ("/health", "/api/stats/summary", "/api/pool/stats", "/api/workers/stats")
     ]
-    for example, schema in zip(examples[:3], schemas, strict=True):
+    for example, schema in zip(examples[:4], schemas, strict=True):
         assert_described(example, schema, whole, "example")
-    assert ErrorBody(**examples[3]).error.code == "INVALID_TOKEN"
+    assert ErrorBody(**examples[4]).error.code == "INVALID_TOKEN"
 
 
 def test_the_guide_lists_every_error_code() -> None:
@@ -129,7 +132,7 @@ async def test_the_guides_commands_and_program_run(store: ClickHouseAddress) -> 
         environment = {**os.environ, "TOKEN": "reader-token", "API_URL": str(client.base_url)}
         commands = [block.replace("http://localhost:8888", str(client.base_url)) for block in blocks("bash")]
         curls = [command for command in commands if command.startswith("curl")]
-        assert len(curls) == 4
+        assert len(curls) == 5
         for command in curls:
             script = command.replace("curl ", "curl --silent --show-error --fail-with-body ")
             ended = await asyncio.create_subprocess_shell(

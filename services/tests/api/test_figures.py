@@ -86,6 +86,23 @@ async def test_coin_and_basis_are_the_operators_choice(store: ClickHouseAddress,
     assert "btc" not in workers
 
 
+async def test_the_summary_is_open_and_tells_the_operators_terms(store: ClickHouseAddress) -> None:
+    shares = known_shares(NOON, spread=300)
+    await keep(store, shares)
+    terms: dict[str, Any] = {
+        "pool_fee": 0.02,
+        "minimum_payout_threshold": 0.005,
+        "minimum_payout_threshold_unit": "mBTC",
+    }
+    async with api(store, now=NOON, share_value_basis="credited", **terms) as client:
+        answer = await client.get("/api/stats/summary")
+    pool = expected_pool(shares, NOON, pool=None, basis="credited")
+    names = ("hash_rate", "shares", "shares_value", "share_value_actual", "share_value_credited")
+    figures = {f"{name}_{window}": pool[f"{name}_{window}"] for name in names for window in ("5m", "60m", "24h")}
+    assert answer.status_code == 200
+    same(answer.json(), {"hash_rate_unit": "Gh/s", "share_value_basis": "credited", **figures, **terms})
+
+
 async def test_an_unknown_pool_and_an_empty_database_give_zeros(store: ClickHouseAddress) -> None:
     async with api(store) as client:
         everything = (await client.get("/api/pool/stats", headers=READ)).json()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-STATS = ("/api/pool/stats", "/api/workers/stats")
+STATS = ("/api/stats/summary", "/api/pool/stats", "/api/workers/stats")
 ANSWER_WITHIN_SECONDS = 2.5  # 2 s, and a busy machine
 
 
