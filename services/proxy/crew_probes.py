@@ -31,9 +31,9 @@ class CrewProbes:
     def __init__(self, sockets: Mapping[int, Path]) -> None:
         self._sockets = dict(sockets)
         self._runner: web.AppRunner | None = None
-        self._registry = CollectorRegistry()
-        self._answering = Gauge("sharehouse_processes_answering", "Processes that answer now", registry=self._registry)
-        wanted = Gauge("sharehouse_processes", "Processes that there should be", registry=self._registry)
+        self.registry = CollectorRegistry()
+        self._answering = Gauge("sharehouse_processes_answering", "Processes that answer now", registry=self.registry)
+        wanted = Gauge("sharehouse_processes", "Processes that there should be", registry=self.registry)
         wanted.set(len(self._sockets))
 
     @property
@@ -66,7 +66,7 @@ class CrewProbes:
         answers = await self._all("/metrics")
         texts = {number: answer[1] for number, answer in answers.items() if answer is not None and answer[0] == 200}
         self._answering.set(len(texts))
-        body = generate_latest(self._registry) + combined(texts)
+        body = generate_latest(self.registry) + combined(texts)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     async def _readyz(self, _: web.Request) -> web.Response:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -64,6 +65,23 @@ async def test_no_password_is_logged(started: Started, pool: ScriptedPool, capsy
     assert "authorize" in text
     assert "secret" not in text
     assert "pool-password" not in text
+
+
+async def test_verdicts_are_logged_where_debug_is_wanted(
+    started: Started, pool: ScriptedPool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    level = root.level
+    async with started(pool.port) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+        job = await miner.start("farm.quiet")
+        await miner.submit(job, worker="farm.quiet")
+        root.setLevel(logging.DEBUG)
+        await miner.submit(job, worker="farm.quiet", start=1000)
+        await miner.ask("mining.submit", ["farm.quiet", "gone", "00000000", "00000000", "00000000"])
+        root.setLevel(level)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "verdict" in line and "farm.quiet" in line]
+    assert len(lines) == 2
+    assert "unknown_job" in lines[1]
 
 
 async def test_each_pool_has_its_port(tmp_path: Path, pool: ScriptedPool) -> None:

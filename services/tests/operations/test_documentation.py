@@ -1,0 +1,97 @@
+"""docs/OPERATIONS.md tells of everything that an operator can see or set, and of nothing that is not there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from services.command.settings import Settings
+from services.proxy.options import Limits
+from services.tests.operations.conftest import ROOT, metrics_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROXY_ROOMS = ("proxy", "warehouse")
+LEVELS = {"info", "warning", "error"}
+ELSEWHERE = {"SPOOL", "DATA"}
+"""Words in capitals that stand for a folder."""
+
+
+def test_every_metric_is_explained_and_no_other(operations: str, families: dict[str, str]) -> None:
+    ours = {name for name in families if name.startswith("sharehouse_")}
+    assert len(ours) > 30
+    tables = "\n".join(line for line in operations.splitlines() if line.startswith("| `sharehouse_"))
+    assert metrics_named(tables) == ours
+
+
+def test_every_metric_has_the_prefix_and_its_unit_or_kind(families: dict[str, str]) -> None:
+    for name, kind in families.items():
+        assert name.startswith(("sharehouse_", "process_")), name
+        assert name.endswith("_total") == (kind == "counter"), name
+        if kind == "histogram":
+            assert name.endswith("_seconds"), name
+
+
+def test_no_metric_is_named_that_is_not_there(operations: str, families: dict[str, str], series: set[str]) -> None:
+    assert metrics_named(operations) <= series | set(families)
+
+
+def test_the_labels_of_every_metric_are_told(
+    operations: str, families: dict[str, str], labels_of: dict[str, frozenset[str]]
+) -> None:
+    for name in families:
+        if name.startswith("sharehouse_"):
+            told = {tuple(found.split(", ")) if found else () for found in _labels_told(operations, name)}
+            (labels,) = told
+            assert frozenset(labels) == labels_of.get(name, frozenset()), name
+
+
+def _labels_told(operations: str, name: str) -> list[str]:
+    tables = "\n".join(line for line in operations.splitlines() if line.startswith("| `sharehouse_"))
+    return re.findall(rf"`{name}(?:\{{([^}}]*)\}})?`", tables)
+
+
+def test_every_limit_and_setting_is_explained_somewhere() -> None:
+    limits, example = (ROOT / "docs" / "LIMITS.md").read_text(), (ROOT / ".env.example").read_text()
+    config = (ROOT / "config" / "config.toml").read_text()
+    for limit in fields(Limits):
+        assert f"| `{limit.name}` |" in limits
+        assert f"# {limit.name} = " in config
+    for setting in Settings.model_fields:
+        assert re.search(rf"^(# )?{setting.upper()}=", example, re.MULTILINE), setting
+
+
+def test_settings_that_it_names_are_there(operations: str) -> None:
+    named = set(re.findall(r"(?<![\w`/])([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b", operations))
+    assert named - ELSEWHERE <= {name.upper() for name in Settings.model_fields}
+
+
+def test_the_events_of_the_log_that_it_explains_are_there(operations: str) -> None:
+    logs = operations[operations.index("\n## Logs") :].split("\n## ")[1]
+    rows = [line.split("|")[1:3] for line in logs.splitlines() if line.startswith("| `")]
+    told = {event for row in rows for event in re.findall(r"`(\w+)`", row[0])}
+    assert len(told) > 30
+    assert told - set(_events()) == set()
+
+
+def _events() -> Iterator[str]:
+    """What proxy, spool and shipper log; exceptions are the program's own mistakes."""
+    for room in PROXY_ROOMS:
+        for path in (ROOT / "services" / room).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
+                    continue
+                logger, method, event = node.func.value, node.func.attr, node.args[0]
+                if isinstance(logger, ast.Name) and logger.id == "log" and method in LEVELS | {"debug"}:
+                    yield from _texts(event)
+                elif method == "_warn":
+                    yield from _texts(event)
+
+
+def _texts(event: ast.expr) -> Iterator[str]:
+    for node in ast.walk(event):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
