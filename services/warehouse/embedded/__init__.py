@@ -10,10 +10,11 @@ Served, as by clickhouse-server of the same version:
 - X-ClickHouse-Query-Id, -Timezone, -Format, -Summary (of a streamed SELECT: zeros), -Exception-Code, -Exception-Tag;
 - ClickHouse's own error codes, messages and HTTP statuses, also after the first block.
 
-Not served: sessions (a `session_id` is taken and ignored: SET and temporary tables end with their request),
+Not served: sessions (a `session_id` is taken and ignored; SET, USE and temporary tables are refused),
 ClickHouse's own block compression (`compress`, `decompress`), external tables, X-ClickHouse-Progress, roles and quotas,
 `/replicas_status` and the other paths of clickhouse-server.
 Narrower than there: statements are made of what allowed.py names; VALUES takes literals, not expressions; a request
-that names no database works in `sharehouse`, and `default` holds no tables; formats with a head or foot (JSON, Parquet
-and others) are made whole in memory before they are sent.
+that names no database works in `sharehouse`, and `default` holds no tables; `system` may only be read; results in
+formats with a foot (JSON, Parquet and others) are made whole in memory, up to 128 MiB, before they are sent (code 396
+beyond); a client that takes nothing of its reply for 30 s is dropped, and one that leaves takes its statement with it.
 """

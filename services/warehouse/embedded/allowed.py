@@ -38,6 +38,9 @@ STATEMENTS = SELECTS | {
     "UseQuery",
 }
 
+# They would change a session, and there is none.
+OF_SESSIONS = frozenset({"Set", "UseQuery"})
+
 # ColumnsApplyTransformer is left out on purpose: the tree does not show which function it applies.
 PARTS = frozenset(
     {

@@ -29,6 +29,10 @@ GRANTS = (
     "KILL QUERY",
 )
 
+# What a client may only read: without these, neither the engine nor the guard works.
+OWN_DATABASES = ("system", "information_schema", "INFORMATION_SCHEMA")
+CHANGES = "INSERT, CREATE DATABASE, CREATE TABLE, CREATE VIEW, ALTER, DROP, TRUNCATE, OPTIMIZE"
+
 LOCAL_STORAGE = (
     "<storage_configuration><policies><tiered><volumes><hot><disk>default</disk></hot></volumes></tiered></policies>"
     "</storage_configuration>"
@@ -56,6 +60,7 @@ def write_configuration(folder: Path, storage: Path | None) -> Path:
     """Write engine.xml and users.xml into `folder` and give the path of engine.xml."""
     users = folder / "users.xml"
     grants = f"<query>GRANT {', '.join(GRANTS)} ON *.*</query>"
+    grants += "".join(f"<query>REVOKE {CHANGES} ON {database}.*</query>" for database in OWN_DATABASES)
     held = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in HELD_SETTINGS.items())
     constraints = "".join(
         f"<{name}><const/></{name}>"

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INSERT_CHUNK_BYTES = 1 << 20
+# Marks a session in system.processes, so that what it runs can be found and cancelled: the engine takes neither a query
+# id nor a setting of our own. It chooses a workload for scheduling, and one that is not defined changes nothing.
+TAG_SETTING = "workload"
 
 
 class DataFolderInUseError(OSError):
@@ -67,6 +70,13 @@ class Session:
     def close(self) -> None:
         self._handle.close()
 
+    def set(self, settings: Mapping[str, str]) -> None:
+        """Set each, in this order. Raises EngineError where one may not be set."""
+        if settings:
+            self.query(
+                "SET " + ", ".join(f"{_checked(name)} = {quote_string(value)}" for name, value in settings.items())
+            )
+
     def query(self, sql: str, output_format: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Any:
         """Run one statement and give the engine's whole result."""
         try:
@@ -84,6 +94,9 @@ class Session:
                     chunk = self._handle.streaming_fetch_result(result)
                     if chunk is None or chunk.rows_read() == 0:
                         finished = True
+                        # Of a result without rows, this is the head, in formats that have one.
+                        if chunk is not None and (last := chunk.bytes()):
+                            yield last
                         return
                     yield chunk.bytes()
             finally:
@@ -139,6 +152,14 @@ class Engine:
         value: bytes = self._anchor.query(sql, "TSVRaw").bytes()
         return value.decode().rstrip("\n")
 
+    def kill(self, tag: str) -> None:
+        """Cancel what the session with this tag runs; it ends with an error soon after."""
+        session = Session(self._connection_string)
+        try:
+            session.query(f"KILL QUERY WHERE Settings['{TAG_SETTING}'] = {quote_string(tag)} ASYNC")
+        finally:
+            session.close()
+
     @contextmanager
     def session(
         self,
@@ -147,10 +168,11 @@ class Engine:
         params: Mapping[str, str] | None = None,
         *,
         read_only: bool = False,
+        tag: str = "",
     ) -> Iterator[Session]:
         """A fresh handle in `database`, with these settings and query parameters.
 
-        `read_only` is ClickHouse's readonly = 2: settings may change, data may not.
+        `read_only` is ClickHouse's readonly = 2: settings may change, data may not. `tag` is what `kill` finds it by.
         """
         session = Session(self._connection_string)
         try:
@@ -161,6 +183,8 @@ class Engine:
             # A client's own readonly comes last: it may forbid to set anything after it.
             ordered = sorted((settings or {}).items(), key=lambda item: item[0] == "readonly")
             assignments += [f"{_checked(name)} = {quote_string(value)}" for name, value in ordered]
+            if tag:
+                session.query(f"SET {TAG_SETTING} = {quote_string(tag)}")
             if assignments:
                 session.query("SET " + ", ".join(assignments))
             yield session

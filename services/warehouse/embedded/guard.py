@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from services.warehouse.embedded import allowed
@@ -89,6 +90,13 @@ def _check_no_disk(statement: str) -> None:
         window = [window[1], word]
 
 
+def is_temporary(statement: str) -> bool:
+    """Whether the canonical `statement` makes a temporary table; the tree does not show it."""
+    words = (token.text.upper() for token in islice(tokens(statement.encode()), 4))
+    before = list(takewhile(lambda word: word not in (b"TABLE", b"VIEW"), words))
+    return before[:1] == [b"CREATE"] and b"TEMPORARY" in before
+
+
 class Guard:
     """Checks statements; remembers its verdicts on those without parameters, for they depend on the text alone."""
 
@@ -113,6 +121,12 @@ class Guard:
         root = parse_tree(session.query(f"EXPLAIN AST {statement}", "TSVRaw", params).bytes().decode())
         if root.kind not in allowed.STATEMENTS:
             raise _refusal(f"statement {root.kind}")
+        if root.kind in allowed.OF_SESSIONS or is_temporary(statement):
+            raise _refusal(
+                f"{statement.split(' ', 1)[0]}: every request stands alone here, so nothing would be left of it for the"
+                " next; put settings in the URL or a SETTINGS clause, the database in the URL, and use a table that is"
+                " not temporary"
+            )
         self._walk(root, None)
         verdict = Verdict(statement, root.kind, _output_format(root))
         if not params and len(sql) <= REMEMBERED_BYTES:

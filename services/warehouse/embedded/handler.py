@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,23 +10,30 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+import structlog
 from aiohttp import web
 
 from services.warehouse.embedded.compression import Compressor, compressor, reply_coding
 from services.warehouse.embedded.engine_error import TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
 from services.warehouse.embedded.guard import Guard, check_format
+from services.warehouse.embedded.head import one_head
 from services.warehouse.embedded.reply import JOINABLE, content_type, failure, failure_in_stream, summary
 from services.warehouse.embedded.request import Request, read_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from services.warehouse.embedded.access import Access
     from services.warehouse.embedded.engine import Engine
     from services.warehouse.embedded.options import EmbeddedOptions
 
+log = structlog.get_logger()
+
 T = TypeVar("T")
 
+CANCEL_AGAIN_SECONDS = 1.0
+# Of a reply, what is handed to the socket at once; a client that does not take so much in time has stalled.
+PIECE_BYTES = 1 << 16
 # What a body may take in memory before it goes to a file: much while few requests are here, little when many are.
 FEW, FEW_BODY_BYTES, MANY_BODY_BYTES = 8, 32 << 20, 1 << 18
 
@@ -37,13 +45,21 @@ class Lane:
         self._threads = ThreadPoolExecutor(places, name)
         self.place = asyncio.Semaphore(places)
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Run `function` in a thread, to its end even when the waiting task is cancelled: a handle is in use there."""
-        future = asyncio.get_running_loop().run_in_executor(self._threads, function)
+    async def run(self, function: Callable[[], T], cancel: Callable[[], None] | None = None) -> T:
+        """Run `function` in a thread, to its end even when the waiting task is cancelled: a handle is in use there.
+
+        `cancel`, run in a thread of its own, makes that end come sooner.
+        """
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._threads, function)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await asyncio.wait((future,))
+            while not future.done():
+                if cancel is not None:
+                    await loop.run_in_executor(None, cancel)
+                # Again, for it may have come before the statement had begun.
+                await asyncio.wait((future,), timeout=CANCEL_AGAIN_SECONDS if cancel else None)
             raise
 
     def close(self) -> None:
@@ -130,18 +146,23 @@ class Handler:
         )
         return web.Response(headers=headers)
 
-    def _begin(self, asked: Request, headers: dict[str, str], held: ExitStack) -> Answer:
+    def _begin(self, asked: Request, tag: str, headers: dict[str, str], held: ExitStack) -> Answer:
         """Run the statement up to its first block, so that what fails early has a status of its own."""
+        settings = dict(asked.settings)
+        # A client's own readonly comes last: it may forbid to set anything after it.
+        last = {"readonly": settings.pop("readonly")} if "readonly" in settings else {}
         session = held.enter_context(
-            self._engine.session(asked.database, asked.settings, asked.params, read_only=asked.read_only)
+            self._engine.session(asked.database, settings, asked.params, read_only=asked.read_only, tag=tag)
         )
         verdict = self._guard.check(session, asked.sql, asked.params)
         output_format = verdict.output_format or check_format(asked.default_format or "TabSeparated")
         headers["X-ClickHouse-Format"] = output_format
         headers["Content-Type"] = content_type(output_format)
-        if verdict.is_select and output_format in JOINABLE:
+        streams = verdict.is_select and output_format in JOINABLE
+        session.set(last if streams else {**self._bound_of_whole(settings), **last})
+        if streams:
             headers["X-ClickHouse-Summary"] = summary()
-            blocks = session.stream(verdict.sql, output_format, asked.params)
+            blocks = one_head(output_format, session.stream(verdict.sql, output_format, asked.params))
             held.callback(blocks.close)
             first = next(blocks, b"")
 
@@ -165,17 +186,25 @@ class Handler:
         )
         return Answer(headers, iter((body,)))
 
+    def _bound_of_whole(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """Settings that keep a result within what may be made whole in memory, or within less by the client's will."""
+        chosen = settings.get("max_result_bytes", "0")
+        limit = min(int(chosen) if chosen.isdigit() and int(chosen) else sys.maxsize, self._options.max_whole_bytes)
+        return {"max_result_bytes": str(limit), "result_overflow_mode": "throw"}
+
     async def _read(self, request: web.Request, asked: Request, headers: dict[str, str]) -> web.StreamResponse:
         async with self._reads.place:
             held = ExitStack()
+            tag = secrets.token_hex(8)
+            cancel = partial(self._engine.kill, tag)
             try:
-                answer = await self._reads.run(partial(self._begin, asked, headers, held))
-                return await self._send(request, answer)
+                answer = await self._reads.run(partial(self._begin, asked, tag, headers, held), cancel)
+                return await self._send(request, answer, cancel)
             finally:
                 # A client that has gone away ends here too: its statement is cancelled, its handle closed.
                 await self._reads.run(held.close)
 
-    async def _send(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _send(self, request: web.Request, answer: Answer, cancel: Callable[[], None]) -> web.StreamResponse:
         coding = ""
         if request.query.get("enable_http_compression") in ("1", "true"):
             coding = reply_coding(request.headers.get("Accept-Encoding", ""))
@@ -187,9 +216,15 @@ class Handler:
         response = web.StreamResponse(headers=answer.headers)
         await response.prepare(request)
         try:
-            while (block := await self._reads.run(partial(_next_block, answer.blocks, encoder))) is not None:
-                if block:
-                    await response.write(block)
+            while (block := await self._reads.run(partial(_next_block, answer.blocks, encoder), cancel)) is not None:
+                for start in range(0, len(block), PIECE_BYTES):
+                    async with asyncio.timeout(self._options.stalled_seconds):
+                        await response.write(block[start : start + PIECE_BYTES])
+        except TimeoutError:
+            log.warning("reader_stalled", peer=request.remote, seconds=self._options.stalled_seconds)
+            if request.transport is not None:
+                request.transport.abort()
+            return response
         except EngineError as error:
             notice = failure_in_stream(error, tag)
             await response.write(encoder.compress(notice) + encoder.flush() if encoder else notice)

@@ -16,8 +16,11 @@ class EmbeddedOptions:
 
     `storage` names an XML file with ClickHouse's <storage_configuration>, config/clickhouse/storage-local.xml or
     storage-s3.xml; without one, the policy `tiered` has its local volume alone. `database` is the one that a request
-    works in when it names none; it is created at start. Raises ConfigurationError for an address beyond this machine
-    without a password.
+    works in when it names none; it is created at start. `max_whole_bytes` bounds a result that cannot be sent block by
+    block (as the engine holds it, before it is encoded). A client that takes nothing of its reply for
+    `stalled_seconds` is dropped, for it keeps one of `max_reads` places.
+
+    Raises ConfigurationError for an address beyond this machine without a password.
     """
 
     data: Path
@@ -31,6 +34,8 @@ class EmbeddedOptions:
     max_reads: int = 8
     max_writes: int = 4
     max_waiting: int = 256
+    max_whole_bytes: int = 128 << 20
+    stalled_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         if not (is_loopback(self.host) or self.password):

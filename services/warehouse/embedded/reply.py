@@ -7,9 +7,10 @@ import json
 from aiohttp import web
 
 from services.warehouse.embedded.engine_error import AUTHENTICATION_FAILED, EngineError
+from services.warehouse.embedded.head import HEADS
 
-# Blocks of these can be joined as they are; any other format has a head or foot, and its result is made whole.
-JOINABLE = frozenset(
+# Blocks of these can be joined as they are, or without their heads; any other result is made whole.
+JOINABLE = frozenset(HEADS) | frozenset(
     "Native TabSeparated TSV TabSeparatedRaw TSVRaw CSV RowBinary JSONEachRow JSONLines NDJSON JSONCompactEachRow "
     "JSONStringsEachRow JSONCompactStringsEachRow TSKV LineAsString RawBLOB".split()
 )
