@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WORKER_FIELD: Final = "{worker}"
+_USERS_REMEMBERED: Final = 10_000
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -28,10 +30,11 @@ class PoolEndpoint:
     user: str
     password: str = field(default="x", repr=False)
 
-    @property
-    def address(self) -> str:
-        """ "host:port", as it is recorded with each share."""
-        return host_and_port(self.host, self.port)
+    address: str = field(init=False, compare=False)
+    """ "host:port", as it is recorded with each share."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "address", host_and_port(self.host, self.port))
 
     @property
     def per_worker_users(self) -> bool:
@@ -44,6 +47,9 @@ class PoolEndpoint:
 
     def user_for(self, worker: str) -> str:
         """The name under which a worker's shares go up."""
-        if WORKER_FIELD not in self.user:
-            return self.user
-        return self.user.replace(WORKER_FIELD, worker.rpartition(".")[2] or worker)
+        return _user_for(self.user, worker)
+
+
+@lru_cache(maxsize=_USERS_REMEMBERED)
+def _user_for(user: str, worker: str) -> str:
+    return user.replace(WORKER_FIELD, worker.rpartition(".")[2] or worker)

@@ -20,6 +20,7 @@ from services.proxy.recorder import Recorder
 from services.proxy.reporter import Reporter
 from services.proxy.session_book import SessionBook
 from services.proxy.spool_metrics import SpoolMetrics
+from services.stratum.header import compile_merkle_root
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
 
@@ -133,6 +134,7 @@ async def serve(options: ProxyOptions) -> None:
 
     Raises OSError, in one sentence, for a folder or a port that cannot be used. Fastest on uvloop.
     """
+    log.info("merkle_roots", compiled=compile_merkle_root())
     async with Proxy(options):
         # What lives now lives as long as the process; shares in flight make no cycles, and are many.
         gc.collect()
