@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TextIO
@@ -12,11 +13,13 @@ from uuid import uuid4
 from services.command.mistake import Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 _LOCK = "up.lock"
 _PREFIX = "s3_prefix"
+# The services of a run that was killed drain, and end by force after 12 s (parent.py).
+_ORPHANS_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,17 @@ class DataFolder:
             (self.path / _PREFIX).write_text(prefix + "\n")
 
 
+def _runs(process: str) -> bool:
+    """Whether the process with this number lives; one whose number nobody wrote yet does."""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except (ValueError, PermissionError):
+        return True
+    return True
+
+
 def new_prefix() -> str:
     """A path inside a bucket that no other server uses."""
     return f"sharehouse/{uuid4().hex[:12]}"
@@ -92,49 +106,53 @@ def remove_empty(folders: Iterable[Path]) -> None:
 
 
 class FolderLock:
-    """Held by the one `up` that runs on a folder; the kernel drops it however that process ends.
+    """Held by the one `up` that runs on a folder, and by its services, who inherit it: the kernel drops it when all of
+    them have ended, however they end.
 
     Its file is there while it is held, and after a run that was killed.
     """
 
-    __slots__ = ("_file", "_killed_run", "_path")
+    __slots__ = ("_file", "_path")
 
-    def __init__(self, folder: DataFolder) -> None:
-        """Take the lock. Raises Mistake where another process holds it."""
+    def __init__(self, folder: DataFolder, on_wait: Callable[[str], None] = lambda _: None) -> None:
+        """Take the lock. Raises Mistake where another run holds it.
+
+        The services of a run that was killed end by themselves; they are waited for, and `on_wait` is told so.
+        """
         self._path = folder.path / _LOCK
+        until: float | None = None
         while True:
             self._file = self._open()
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = self._file.read(20).strip() or "unknown"
+                holder = self._file.read(20).strip()
                 self._file.close()
-                raise Mistake(
-                    f"the data folder {folder.path} is in use by another `sharehouse up` (process {holder});"
-                    " stop that one, or name another folder with --data DIR"
-                ) from None
+                if _runs(holder) or (until is not None and time.monotonic() >= until):
+                    raise Mistake(
+                        f"the data folder {folder.path} is in use by another `sharehouse up` (process"
+                        f" {holder or 'unknown'}); stop that one, or name another folder with --data DIR"
+                    ) from None
+                if until is None:
+                    until = time.monotonic() + _ORPHANS_SECONDS
+                    on_wait(f"the last run on {folder.path} was killed; waiting for its services to end")
+                time.sleep(0.1)
+                continue
             if self._is_in_place():
                 break
             # Whoever held it has just removed it: this is the lock of a file that nobody else would find.
             self._file.close()
-        self._killed_run = self._file.read(20).strip()
-        self._write(f"{os.getpid()}\n")
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
 
     @property
-    def last_run_was_killed(self) -> bool:
-        """Whether the run before this one did not end in order."""
-        return bool(self._killed_run)
-
-    def refuse(self) -> None:
-        """Release it as if it had not been taken: what it told of the last run stays."""
-        if self._killed_run:
-            self._write(f"{self._killed_run}\n")
-        else:
-            self._path.unlink(missing_ok=True)
-        self._file.close()
+    def descriptor(self) -> int:
+        """What a service inherits."""
+        return self._file.fileno()
 
     def release(self) -> None:
-        """Release it after a run that ended in order."""
+        """Give it back, after a run that ended in order or never began."""
         self._path.unlink(missing_ok=True)
         self._file.close()
 
@@ -155,9 +173,3 @@ class FolderLock:
             return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
         except FileNotFoundError:
             return False
-
-    def _write(self, text: str) -> None:
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(text)
-        self._file.flush()

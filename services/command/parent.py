@@ -13,19 +13,23 @@ import time
 
 # Set by the supervisor for its children.
 VARIABLE = "SHAREHOUSE_SUPERVISED"
+IN_ORDER, AT_ONCE = "1", "at-once"
 # What a service may take to drain, and a little.
 _DRAIN_SECONDS = 12.0
 
 
 def end_with_parent() -> None:
     """Where this process is supervised: end it in order once the supervisor is gone, and by force if it then hangs."""
-    if os.environ.get(VARIABLE) == "1":
-        threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
+    how = os.environ.get(VARIABLE)
+    if how in (IN_ORDER, AT_ONCE):
+        threading.Thread(target=_watch, args=(how,), name="parent-watch", daemon=True).start()
 
 
-def _watch() -> None:
+def _watch(how: str) -> None:
     while os.read(0, 4096):
         pass
+    if how == AT_ONCE:
+        os.kill(os.getpid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_DRAIN_SECONDS)
     os._exit(1)

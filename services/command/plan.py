@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from services.command import demo, options, ports, probe, storage
@@ -130,7 +130,8 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
     if with_demo:
         blocks = ("--blocks", str(configuration.data.demo / "found_blocks.json"))
         services.insert(1, service("demo-pool", probe.tcp(_LOOPBACK, settings.demo_pool_port), {}))
-        services.append(service("miner", probe.always, {**store, **_demo_miner(configuration)}, ("proxy",), blocks))
+        miner = service("miner", probe.always, {**store, **_demo_miner(configuration)}, ("proxy",), blocks)
+        services.append(replace(miner, is_patient=True))
     return tuple(services)
 
 

@@ -7,18 +7,20 @@ import contextlib
 import os
 import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.command.parent import VARIABLE
+from services.command.parent import AT_ONCE, IN_ORDER, VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from services.command.probe import Probe
 
 _READ_BYTES = 1 << 16
 # A line longer than this is cut into several, so that no service can fill our memory.
 _LINE_BYTES = 1 << 14
+_LOWEST_PRIORITY = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     ready_within_seconds: float = 60.0
     once_ready: Callable[[], Awaitable[None]] | None = None
+    is_patient: bool = False
+    """Takes only the processor time that the others leave. It may be killed, for where there is none left it could not
+    even end in time: it holds nothing that is not on disk."""
 
 
 class ServiceProcess:
@@ -42,17 +47,30 @@ class ServiceProcess:
         self._copying = copying
 
     @classmethod
-    async def start(cls, service: Service, on_line: Callable[[str], None]) -> ServiceProcess:
-        """Start the program; each line that it prints is handed to `on_line`. Raises OSError where it cannot start."""
+    async def start(
+        cls, service: Service, on_line: Callable[[str], None], inherited: Sequence[int] = ()
+    ) -> ServiceProcess:
+        """Start the program; each line that it prints is handed to `on_line`. Raises OSError where it cannot start.
+
+        The file descriptors `inherited` stay open in it until it ends.
+        """
         process = await asyncio.create_subprocess_exec(
             *service.command,
             # Our end of this pipe is what tells the child that we live; see parent.py.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **service.environment, VARIABLE: "1", "PYTHONUNBUFFERED": "1"},
+            env={
+                **os.environ,
+                **service.environment,
+                VARIABLE: AT_ONCE if service.is_patient else IN_ORDER,
+                "PYTHONUNBUFFERED": "1",
+            },
             start_new_session=True,
+            pass_fds=inherited,
         )
+        if service.is_patient:
+            _step_back(process.pid)
         assert process.stdout is not None
         return cls(process, asyncio.create_task(_copy_lines(process.stdout, on_line)))
 
@@ -85,6 +103,14 @@ class ServiceProcess:
 def outcome(code: int) -> str:
     """How a process ended, in words."""
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def _step_back(pid: int) -> None:
+    """The lowest priority: of the process, and of its session where Linux shares time between sessions first."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, _LOWEST_PRIORITY)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(_LOWEST_PRIORITY))
 
 
 async def _copy_lines(reader: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 14.0
 _STOP_EACH_SECONDS = 11.0
+_STOP_PATIENT_SECONDS = 2.0
 # Kept back for each service that is still to be stopped.
 _STOP_RESERVE_SECONDS = 0.5
 _BACKOFF_FIRST_SECONDS = 0.5
@@ -28,11 +29,15 @@ _PROBE_INTERVAL_SECONDS = 0.1
 
 
 class Supervisor:
-    """Runs `services`, each `after` those it names, and stops them from last to first. `request_stop` ends it."""
+    """Runs `services`, each `after` those it names, and stops them from last to first. `request_stop` ends it.
 
-    def __init__(self, services: Sequence[Service], console: Console) -> None:
+    Each of them inherits the file descriptors `inherited`.
+    """
+
+    def __init__(self, services: Sequence[Service], console: Console, inherited: Sequence[int] = ()) -> None:
         self._services = services
         self._console = console
+        self._inherited = inherited
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._running: dict[str, ServiceProcess] = {}
@@ -94,7 +99,9 @@ class Supervisor:
     async def _run_once(self, service: Service, ready: asyncio.Event) -> int:
         """Start it, see it ready, and wait for its end; returns how it ended."""
         try:
-            process = await ServiceProcess.start(service, lambda line: self._console.line(service.name, line))
+            process = await ServiceProcess.start(
+                service, lambda line: self._console.line(service.name, line), self._inherited
+            )
         except OSError as error:
             self._console.say(f"{service.name} cannot be started: {error}")
             return 1
@@ -140,10 +147,12 @@ class Supervisor:
         deadline = time.monotonic() + STOP_SECONDS
         remaining = [self._running[service.name] for service in self._services if service.name in self._running]
         names = [service.name for service in self._services if service.name in self._running]
+        patient = {service.name for service in self._services if service.is_patient}
         while remaining:
             process, name = remaining.pop(), names.pop()
             allowed_seconds = deadline - time.monotonic() - _STOP_RESERVE_SECONDS * len(remaining)
-            await self._stop_one(name, process, max(0.1, min(_STOP_EACH_SECONDS, allowed_seconds)))
+            most_seconds = _STOP_PATIENT_SECONDS if name in patient else _STOP_EACH_SECONDS
+            await self._stop_one(name, process, max(0.1, min(most_seconds, allowed_seconds)))
         await asyncio.gather(*self._keepers)
 
     async def _stop_one(self, name: str, process: ServiceProcess, within_seconds: float) -> None:

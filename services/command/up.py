@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -20,39 +21,36 @@ if TYPE_CHECKING:
     from services.command.plan import Plan
     from services.command.service import Service
 
-# The services of a run that was killed drain for so long before their ports are free.
-_DRAIN_PATIENCE_SECONDS = 15.0
-
 
 def up(config: Path, data: Path, *, with_demo: bool) -> int:
     """Run until stopped; returns the exit code. Raises Mistake before anything is started, and then leaves nothing."""
     folder = DataFolder(data)
     made_folders = folder.create()
     try:
-        lock = FolderLock(folder)
+        lock = FolderLock(folder, lambda line: print(f"sharehouse: {line}", file=sys.stderr, flush=True))  # noqa: T201
     except Mistake:
         remove_empty(made_folders)
         raise
     started = time.monotonic()
     try:
-        planned = _prepared(config, folder, lock, with_demo=with_demo)
+        planned = _prepared(config, folder, with_demo=with_demo)
     except BaseException:
-        lock.refuse()
+        lock.release()
         remove_empty(made_folders)
         raise
     with lock:
-        return asyncio.run(_run(planned, started))
+        return asyncio.run(_run(planned, started, lock))
 
 
-def _prepared(config: Path, folder: DataFolder, lock: FolderLock, *, with_demo: bool) -> Plan:
+def _prepared(config: Path, folder: DataFolder, *, with_demo: bool) -> Plan:
     prepared = preparation.prepare(config, folder, with_demo=with_demo)
     planned = prepared.planned()
-    ports.check(planned.listeners, patience_seconds=_DRAIN_PATIENCE_SECONDS if lock.last_run_was_killed else 0)
+    ports.check(planned.listeners)
     preparation.keep(prepared, with_demo=with_demo)
     return planned
 
 
-async def _run(planned: Plan, started: float) -> int:
+async def _run(planned: Plan, started: float, lock: FolderLock) -> int:
     loop = asyncio.get_running_loop()
     services = _with_migrations(planned)
     supervisor: Supervisor
@@ -61,7 +59,7 @@ async def _run(planned: Plan, started: float) -> int:
         loop.call_soon_threadsafe(supervisor.request_stop)
 
     console = Console([service.name for service in services], nobody_reads)
-    supervisor = Supervisor(services, console)
+    supervisor = Supervisor(services, console, (lock.descriptor,))
     chosen = planned.configuration
     # What the rooms tell in this process (the migrations do) comes as a line of its own, too.
     logs.configure(plan.log_format(chosen), chosen.settings.log_level, service=OWN_NAME, write=console.say)

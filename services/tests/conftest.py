@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import socket
 import tempfile
 import time
 import urllib.error
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from services.tests.free_port import unused_port as unused_port
 from services.warehouse.address import ClickHouseAddress
 
 if TYPE_CHECKING:
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from services.warehouse.embedded.options import EmbeddedOptions
 
 PASSWORD = "a password of the tests"
-
-
-def unused_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def run_clickhouse(options: EmbeddedOptions) -> None:

@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.tests.command.free_port import free_ports
+from services.tests.free_port import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

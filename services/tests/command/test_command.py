@@ -15,7 +15,7 @@ import pytest
 
 from services.command.data_folder import DataFolder, FolderLock
 from services.command.settings import Settings
-from services.tests.command.free_port import free_ports
+from services.tests.free_port import free_ports
 
 ROOT = Path(__file__).parents[3]
 SUBCOMMANDS = (

@@ -16,7 +16,7 @@ import pytest
 
 from services.command.crew import Crew
 from services.command.mistake import Mistake
-from services.tests.command.free_port import free_ports
+from services.tests.free_port import free_ports
 from services.tests.proxy.scripted_pool import ScriptedPool
 from services.tests.proxy.talking_miner import TalkingMiner
 

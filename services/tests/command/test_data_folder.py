@@ -10,16 +10,18 @@ from services.command.data_folder import DataFolder, FolderLock, new_prefix
 from services.command.mistake import Mistake
 
 HOLDER = """
-import sys, pathlib
+import pathlib, subprocess, sys
 from services.command.data_folder import DataFolder, FolderLock
 lock = FolderLock(DataFolder(pathlib.Path(sys.argv[1])))
+{first}
 print("held", flush=True)
 sys.stdin.read()
 """
 
 
-def _holder(folder: DataFolder) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", HOLDER, str(folder.path)]
+def _holder(folder: DataFolder, first: str = "") -> subprocess.Popen[str]:
+    """A process that takes the lock, does `first`, and holds it until it is killed."""
+    command = [sys.executable, "-c", HOLDER.format(first=first), str(folder.path)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -50,10 +52,9 @@ def test_the_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
         with pytest.raises(Mistake, match=rf"in use by another `sharehouse up` \(process {holder.pid}\).*--data DIR"):
             FolderLock(folder)
         holder.kill()
-    with FolderLock(folder) as lock:
-        assert lock.last_run_was_killed
-    with FolderLock(folder) as lock:
-        assert not lock.last_run_was_killed
+    waits: list[str] = []
+    with FolderLock(folder, waits.append):
+        assert waits == []
 
 
 def test_the_s3_prefix_is_kept_once_and_differs_between_folders(tmp_path: Path) -> None:
@@ -66,21 +67,16 @@ def test_the_s3_prefix_is_kept_once_and_differs_between_folders(tmp_path: Path) 
     assert folder.s3_prefix() == first
 
 
-def test_a_lock_whose_file_is_gone_holds_nobody_off(tmp_path: Path) -> None:
-    folder = DataFolder(tmp_path)
-    with FolderLock(folder):
+def test_a_lock_given_back_leaves_nothing(tmp_path: Path) -> None:
+    with FolderLock(DataFolder(tmp_path)):
         assert [path.name for path in tmp_path.iterdir()] == ["up.lock"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refused_run_leaves_the_word_of_a_killed_one(tmp_path: Path) -> None:
+def test_the_services_of_a_killed_run_are_waited_for(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
-    with _holder(folder) as holder:
+    with _holder(folder, "subprocess.Popen(['sleep', '1.5'], pass_fds=(lock.descriptor,))") as holder:
         holder.kill()
-    for _ in range(2):
-        lock = FolderLock(folder)
-        assert lock.last_run_was_killed
-        lock.refuse()
-    FolderLock(folder).release()
-    FolderLock(folder).refuse()
-    assert list(tmp_path.iterdir()) == []
+    waits: list[str] = []
+    with FolderLock(folder, waits.append):
+        assert waits == [f"the last run on {tmp_path} was killed; waiting for its services to end"]

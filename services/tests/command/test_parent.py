@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from services.tests.command.free_port import free_ports
+from services.tests.free_port import free_ports
 
 if TYPE_CHECKING:
     from pathlib import Path

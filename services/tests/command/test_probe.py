@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from services.command import probe
-from services.tests.command.free_port import free_ports
+from services.tests.free_port import free_ports
 
 
 async def _answering(answer: bytes) -> tuple[asyncio.Server, int]:

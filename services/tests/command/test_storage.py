@@ -12,8 +12,8 @@ from services.command import configuration, storage
 from services.command.data_folder import DataFolder
 from services.command.mistake import Mistake
 from services.command.storage import Bucket
-from services.tests.command.free_port import free_ports
 from services.tests.command.s3_server import KEY, READER_KEY, READER_SECRET, SECRET, s3_server
+from services.tests.free_port import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

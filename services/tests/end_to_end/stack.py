@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from services.tests.free_port import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +89,10 @@ class Stack:
                 return pid
         raise LookupError(f"no process for {service} below the supervisor")
 
+    def service_pids(self) -> list[int]:
+        """Every process that the supervisor runs."""
+        return _children(self.process.pid)
+
     def kill(self, service: str) -> None:
         os.kill(self.service_pid(service), signal.SIGKILL)
 
@@ -120,13 +125,9 @@ def _words(pid: int) -> list[str]:
         return []
 
 
-def free_ports() -> dict[str, int]:
-    """A free port for each setting; all are held until all are chosen, so that no two are the same."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in PORTS]
-        for listening in sockets:
-            listening.bind(("127.0.0.1", 0))
-        return {name: listening.getsockname()[1] for name, listening in zip(PORTS, sockets, strict=True)}
+def ports_of_a_stack() -> dict[str, int]:
+    """A free port for each setting."""
+    return dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
 
 
 def environment(ports: dict[str, int]) -> dict[str, str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from services.tests.end_to_end.ledger_miner import Ledger, ledger_miners
-from services.tests.end_to_end.stack import Stack, eventually, free_ports, running
+from services.tests.end_to_end.stack import Stack, eventually, ports_of_a_stack, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +22,7 @@ CONNECTIONS = 8
 
 
 async def test_each_process_killed_in_turn(tmp_path: Path) -> None:
-    ports = free_ports()
+    ports = ports_of_a_stack()
     ledger = Ledger()
     with running(tmp_path / "data", ports) as stack:
         await asyncio.to_thread(
@@ -38,17 +40,53 @@ async def test_each_process_killed_in_turn(tmp_path: Path) -> None:
                     what=f"{service} was started again",
                 )
             await _accepted_grows(ledger, by=10)
-        with stack.miner_held():
-            await asyncio.to_thread(
-                eventually,
-                lambda: ledger.accepted <= set(stack.accepted_hashes()),
-                within_seconds=30,
-                what="all that miners read as accepted is stored",
-            )
-            await asyncio.sleep(3)
-            _nothing_lost_nothing_doubled(stack, ledger)
+        await _all_stored_once(stack, ledger)
         for port, path in (("API_PORT", "/health"), ("DASHBOARD_PORT", "/")):
             assert stack.answers(port, path)
+
+
+async def test_the_supervisor_killed(tmp_path: Path) -> None:
+    """Its services end by themselves, and the next one starts where it left off."""
+    ports, ledger = ports_of_a_stack(), Ledger()
+    with contextlib.ExitStack() as runs:
+        async with ledger_miners([ports["PROXY_PORT"], ports["PROXY_PORT_HIGH"]] * (CONNECTIONS // 2), ledger):
+            stack = runs.enter_context(running(tmp_path / "data", ports))
+            await _accepted_grows(ledger, by=20)
+            services = stack.service_pids()
+            assert len(services) == len(SERVICES)
+            stack.process.kill()
+            stack.process.wait()
+            again = runs.enter_context(running(tmp_path / "data", ports))
+            await asyncio.to_thread(
+                eventually,
+                lambda: not any(map(_lives, services)),
+                within_seconds=30,
+                what="the services of the killed supervisor ended",
+            )
+            await _accepted_grows(ledger, by=20)
+        await _all_stored_once(again, ledger)
+        assert "waiting for its services to end" in again.log
+
+
+async def _all_stored_once(stack: Stack, ledger: Ledger) -> None:
+    """Once the load has ended."""
+    with stack.miner_held():
+        await asyncio.to_thread(
+            eventually,
+            lambda: ledger.accepted <= set(stack.accepted_hashes()),
+            within_seconds=30,
+            what="all that miners read as accepted is stored",
+        )
+        await asyncio.sleep(3)
+        _nothing_lost_nothing_doubled(stack, ledger)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def _accepted_grows(ledger: Ledger, *, by: int) -> None:
