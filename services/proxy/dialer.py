@@ -49,6 +49,7 @@ class Dialer:
         self._patience = pool.proxy.patience
         self._failures = self._failures_here = 0
         self._pause_seconds = 0.0
+        self._port_asked: tuple[PoolEndpoint | None, int] = (None, 0)
         self._dialling: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -92,6 +93,7 @@ class Dialer:
         if upstream.has_lasted:
             self._failures = self._failures_here = 0
         self._pause_seconds = self._failed(upstream.endpoint, loss)
+        self._port_asked = upstream.endpoint, loss.port
         self._user.upstream_lost(upstream, loss)
         if self._dialling is None:
             self._dial_after(self._pause_seconds)
@@ -110,7 +112,7 @@ class Dialer:
                 break
             endpoint = self._pool.route.endpoint
             try:
-                upstream = self._spare(endpoint) or await self._connection(endpoint)
+                upstream = await self._connection(endpoint)
             except DialError as error:
                 pause_seconds = self._failed(endpoint, error.loss)
             else:
@@ -127,7 +129,14 @@ class Dialer:
         return upstream
 
     async def _connection(self, endpoint: PoolEndpoint) -> Upstream:
-        return await dial(self._pool, endpoint, self._user.users(endpoint), with_job=self.upstream is not None)
+        asked_by, port = self._port_asked
+        self._port_asked = None, 0
+        if asked_by != endpoint or not port:
+            port = 0
+            if (spare := self._spare(endpoint)) is not None:
+                return spare
+        with_job = self.upstream is not None
+        return await dial(self._pool, endpoint, self._user.users(endpoint), with_job=with_job, port=port)
 
     def _take(self, upstream: Upstream) -> None:
         left, self.upstream = self.upstream, upstream

@@ -24,15 +24,17 @@ class DialError(Exception):
         self.loss = loss
 
 
-async def dial(pool: Pool, endpoint: PoolEndpoint, users: Sequence[str], *, with_job: bool = False) -> Upstream:
+async def dial(
+    pool: Pool, endpoint: PoolEndpoint, users: Sequence[str], *, with_job: bool = False, port: int = 0
+) -> Upstream:
     """An upstream that is ready, and, where that is asked for, has a job. Who takes it sets its ``listener``.
 
-    Raises DialError; ends within the bounds of ``Patience``.
+    ``port`` replaces the endpoint's for this once. Raises DialError; ends within the bounds of ``Patience``.
     """
     handshake = _Handshake(with_job=with_job)
     upstream = Upstream(pool, endpoint, handshake, users)
     try:
-        await _connect(upstream, pool.proxy.patience.connect_seconds)
+        await _connect(upstream, port or endpoint.port, pool.proxy.patience.connect_seconds)
         await handshake.done
         if not upstream.is_alive:
             raise DialError(handshake.loss)
@@ -42,11 +44,10 @@ async def dial(pool: Pool, endpoint: PoolEndpoint, users: Sequence[str], *, with
     return upstream
 
 
-async def _connect(upstream: Upstream, seconds: float) -> None:
-    endpoint = upstream.endpoint
+async def _connect(upstream: Upstream, port: int, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            await asyncio.get_running_loop().create_connection(lambda: upstream, endpoint.host, endpoint.port)
+            await asyncio.get_running_loop().create_connection(lambda: upstream, upstream.endpoint.host, port)
     except TimeoutError:
         raise DialError(Loss("cannot connect: timeout", conclusive=True)) from None
     except (OSError, UnicodeError) as error:

@@ -22,10 +22,10 @@ from services.stratum.reject import (
 from services.warehouse.records import NO_HEADER, NO_JOB, Share
 
 if TYPE_CHECKING:
+    from services.proxy.awaited_verdicts import Verdict
     from services.proxy.miner import Miner
     from services.proxy.miner_session import MalformedSubmit, SubmitAsked
     from services.proxy.reply_order import Reply
-    from services.proxy.upstream import Verdict
     from services.proxy.work import SentJob
     from services.stratum.message import Response
     from services.stratum.miner_request import Submit

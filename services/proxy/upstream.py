@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from services.proxy.awaited_verdicts import AwaitedVerdicts
 from services.proxy.keepalive import keep_alive
 from services.proxy.upstream_listener import Loss
 from services.proxy.work import Work
@@ -36,20 +37,16 @@ if TYPE_CHECKING:
 
     from prometheus_client import Gauge
 
+    from services.proxy.awaited_verdicts import Verdict
     from services.proxy.endpoint import PoolEndpoint
     from services.proxy.pool import Pool
     from services.proxy.upstream_listener import UpstreamListener
-    from services.stratum.message import Response
-
-    # The pool's answer and what it refuses with; both None: no verdict came.
-    Verdict = Callable[[Response | None, tuple[int, str] | None], None]
 
 log = structlog.get_logger()
 
 USER_AGENT: Final = "sharehouse"
 _MAX_QUEUED_BYTES: Final = 1024 * 1024
 _MAX_UNREADABLE: Final = 100
-_MAX_FORGOTTEN: Final = 1024
 _MAX_USERS: Final = 1024
 
 
@@ -79,15 +76,16 @@ class Upstream(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._configured = self._subscribed = self._authorized = self._ended = self._retiring = self._flush_due = False
         self._users: set[str] = set()
-        # Submits by their number: when they went up, and who waits. The timeout is one for all, so order is by age.
-        self._waiting: dict[int, tuple[float, Verdict]] = {}
-        self._forgotten: deque[int] = deque()
-        self._timeout: asyncio.TimerHandle | None = None
+        self._waiting = AwaitedVerdicts(
+            pool.proxy.verdict_timeout_seconds,
+            self._patience.silent_seconds,
+            forget=self._session.forget,
+            silent=partial(self._silent, "the pool is silent: neither verdicts nor jobs come"),
+            settled=self._end_if_retiring,
+        )
         self._unreadable = 0
         self._gauge: Gauge | None = None
         self._opened_at = self._heard_at = self._loop.time()
-        self._owes_since: float | None = None
-        self._silence: asyncio.TimerHandle | None = None
 
     @property
     def has_lasted(self) -> bool:
@@ -135,14 +133,7 @@ class Upstream(asyncio.Protocol):
         """Forwards a share. ``on_verdict`` is called once, later, whatever happens."""
         self.authorize(user)
         number = self._session.submit(user, job_id, extranonce2, ntime, nonce, version_bits)
-        now = self._loop.time()
-        self._waiting[number] = (now, on_verdict)
-        if self._owes_since is None:
-            self._owes_since = now
-        if self._silence is None:
-            self._silence = self._loop.call_later(self._patience.silent_seconds, self._watch_silence)
-        if self._timeout is None:
-            self._watch_timeouts()
+        self._waiting.add(number, on_verdict)
         self._flush_soon()
 
     def step_aside(self) -> None:
@@ -159,24 +150,23 @@ class Upstream(asyncio.Protocol):
         if not self._waiting:
             self.end("retired")
 
-    def end(self, why: str, pause_seconds: float = 0.0, *, conclusive: bool = False) -> None:
+    def end(self, why: str, *, conclusive: bool = False) -> None:
         """Closes the connection; who waits for a verdict is told that there is none. Idempotent."""
+        self._end(Loss(why, conclusive=conclusive))
+
+    def _end(self, loss: Loss) -> None:
         if self._ended:
             return
         self._ended, self.is_alive = True, False
         self._pool.upstreams.discard(self)
         if self._gauge is not None:
             self._gauge.dec()
-        for timer in (self._timer, self._timeout, self._silence):
-            if timer is not None:
-                timer.cancel()
+        self._clear_timer()
         if self._transport is not None:
             self._transport.abort()
-        waiting, self._waiting = self._waiting, {}
-        for _, on_verdict in waiting.values():
-            on_verdict(None, None)
+        self._waiting.give_up()
         if not self._retiring:
-            self.listener.upstream_lost(self, Loss(why, pause_seconds, conclusive))
+            self.listener.upstream_lost(self, loss)
 
     # asyncio.Protocol
 
@@ -229,7 +219,7 @@ class Upstream(asyncio.Protocol):
             case SubmitAnswered():
                 self._answered(event)
             case JobReceived(job):
-                self._owes_since = None
+                self._waiting.works()
                 if self.current is None and self.is_alive:
                     self._clear_timer()
                 self.current = Work(job, self, self._loop.time(), time.time_ns() // 1_000_000)
@@ -263,8 +253,8 @@ class Upstream(asyncio.Protocol):
             case Authorized(user, error):
                 self._has_authorized(user, error)
             case ReconnectAsked(host, port, wait_seconds):
-                if host in ("", endpoint.host) and port in (0, endpoint.port):
-                    self.end("the pool asked to reconnect", wait_seconds)
+                if host in ("", endpoint.host):
+                    self._end(Loss("the pool asked to reconnect", wait_seconds, port=port))
                 else:
                     log.warning(
                         "pool_redirect_refused", pool_label=pool.name, pool=endpoint.address, host=host, port=port
@@ -329,8 +319,7 @@ class Upstream(asyncio.Protocol):
         state.inc()
 
     def _answered(self, event: SubmitAnswered) -> None:
-        self._owes_since = None
-        sent = self._waiting.pop(event.submit_id, None)
+        sent = self._waiting.take(event.submit_id)
         if sent is None:
             self._pool.metrics.late_verdicts.inc()
             return
@@ -342,33 +331,9 @@ class Upstream(asyncio.Protocol):
 
     # Time
 
-    def _watch_timeouts(self) -> None:
-        """Gives up on submits that are too old, and comes back when the next one may be."""
-        patience = self._pool.proxy.verdict_timeout_seconds
-        oldest_allowed = self._loop.time() - patience
-        self._timeout = None
-        while self._waiting and not self._ended:
-            number = next(iter(self._waiting))
-            since, on_verdict = self._waiting[number]
-            if since > oldest_allowed:
-                self._timeout = self._loop.call_at(since + patience, self._watch_timeouts)
-                return
-            del self._waiting[number]
-            self._forget(number)
-            on_verdict(None, None)
+    def _end_if_retiring(self) -> None:
         if self._retiring:
             self.end("retired")
-
-    def _watch_silence(self) -> None:
-        """Leaves a pool that owes verdicts and sends no jobs either."""
-        self._silence = None
-        if self._owes_since is None or self._ended:
-            return
-        due = self._owes_since + self._patience.silent_seconds
-        if self._loop.time() >= due:
-            self._silent("the pool is silent: neither verdicts nor jobs come")
-        else:
-            self._silence = self._loop.call_at(due, self._watch_silence)
 
     def _silent(self, why: str) -> None:
         self.end(why, conclusive=True)
@@ -381,12 +346,6 @@ class Upstream(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _forget(self, number: int) -> None:
-        """Keeps the last few numbers known, so that late answers are counted."""
-        self._forgotten.append(number)
-        if len(self._forgotten) > _MAX_FORGOTTEN:
-            self._session.forget(self._forgotten.popleft())
 
     def _flush_soon(self) -> None:
         if not self._flush_due:

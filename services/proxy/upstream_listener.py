@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 class Loss:
     """Why a connection ended, and the pause that the pool asked for before the next one, or 0.
 
-    ``conclusive``: there is no point in trying the same address again at once.
+    ``conclusive``: there is no point in trying the same address again at once. ``port``: where on the same host the
+    pool wants the next connection, 0 for the configured one.
     """
 
     why: str
     pause_seconds: float = 0.0
     conclusive: bool = False
+    port: int = 0
 
 
 class UpstreamListener(Protocol):

@@ -173,7 +173,7 @@ class PoolSession:
 
     def subscribe_extranonce(self) -> None:
         """Tells the pool that we take mining.set_extranonce; the answer does not matter."""
-        self._call("mining.extranonce.subscribe", [])
+        self._tell("mining.extranonce.subscribe", [])
 
     def authorize(self, user: str, password: str) -> None:
         """Authorizes a user; answered by Authorized."""
@@ -181,7 +181,7 @@ class PoolSession:
 
     def suggest_difficulty(self, difficulty: float) -> None:
         """Passes a wish on; set_difficulty decides."""
-        self._call("mining.suggest_difficulty", [difficulty])
+        self._tell("mining.suggest_difficulty", [difficulty])
 
     def submit(
         self, user: str, job_id: str, extranonce2: bytes, ntime: int, nonce: int, version_bits: int | None
@@ -209,6 +209,11 @@ class PoolSession:
                 event = Unreadable(str(error))
             if event is not None:
                 yield event
+
+    def _tell(self, method: str, params: list[Any]) -> None:
+        """A call whose answer is not waited for: some pools never give it."""
+        self._out += message.request(self._next_id, method, params)
+        self._next_id += 1
 
     def _call(self, method: str, params: list[Any], note: str = "") -> int:
         request_id = self._next_id

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.proxy.server import serve
+from services.proxy.server import Proxy, serve
 from services.tests.conftest import unused_port
 from services.tests.proxy.conftest import miner_port, proxy_options
 from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
@@ -199,3 +199,19 @@ async def test_a_stop_answers_what_is_under_way_then_closes(tmp_path: Path) -> N
         with pytest.raises(asyncio.CancelledError):
             await service
         assert time.monotonic() - began < 10
+
+
+async def test_a_stop_waits_for_no_silent_pool_and_no_deaf_miner(tmp_path: Path) -> None:
+    async with ScriptedPool(Script(submit=lambda _: None)) as pool:
+        proxy = await Proxy(proxy_options(tmp_path, pool.port, drain_seconds=0.3)).__aenter__()
+        async with TalkingMiner(miner_port(proxy)) as miner, TalkingMiner(miner_port(proxy)) as deaf:
+            await deaf.start()
+            deaf.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            request_id = miner.send("mining.submit", miner.share(await miner.start()))
+            await (await pool.connection(1)).called("mining.submit")
+            began = time.monotonic()
+            await proxy.__aexit__()
+            assert time.monotonic() - began < 10
+            assert (await miner.answer(request_id))["error"] == [20, "No verdict from the pool", None]
+            await miner.closed()
+        assert proxy.spool.recorded_shares == 1

@@ -189,6 +189,59 @@ def test_any_answer_from_a_pool(request_id: int, result: Any, error: Any) -> Non
     told(session, {"id": request_id, "result": result, "error": error})
 
 
+lines = st.one_of(
+    st.binary(max_size=80).map(lambda data: data.replace(b"\n", b"")),
+    st.builds(
+        lambda method, params: json.dumps({"id": None, "method": method, "params": params}).encode(),
+        methods,
+        json_values,
+    ),
+    st.builds(
+        lambda number, result, error: json.dumps({"id": number, "result": result, "error": error}).encode(),
+        st.integers(0, 8),
+        json_values | st.just(True),
+        json_values | st.none(),
+    ),
+    st.just(json.dumps({"id": None, "method": "mining.notify", "params": JOB.notify_params()}).encode()),
+)
+
+
+def speaking() -> PoolSession:
+    session = PoolSession("x")
+    session.configure(0x1FFFE000)
+    session.subscribe()
+    session.authorize("w", "x")
+    for _ in range(3):
+        session.submit("w", "1", b"", 0, 0, None)
+    return session
+
+
+@given(st.lists(lines, max_size=20), st.sampled_from([b"\n", b"\r\n", b"\n\n"]), st.data())
+def test_any_bytes_split_anywhere_mean_the_same(parts: list[bytes], end: bytes, data: st.DataObject) -> None:
+    stream = b"".join(part + end for part in parts)
+    whole, split = speaking(), speaking()
+    expected = list(whole.receive(stream))
+    events: list[Any] = []
+    position = 0
+    while position < len(stream):
+        size = data.draw(st.integers(1, 64))
+        events += split.receive(stream[position : position + size])
+        position += size
+
+    assert events == expected
+    assert split.outgoing() == whole.outgoing()
+
+
+def test_a_pool_that_answers_nothing_costs_nothing_but_what_waits_for_a_verdict() -> None:
+    session = PoolSession("x")
+    for number in range(1000):
+        session.suggest_difficulty(number + 1)
+        session.subscribe_extranonce()
+        session.forget(session.submit("w", "1", b"", 0, 0, None))
+        session.outgoing()
+    assert session.unanswered == 0
+
+
 def test_a_pool_that_never_ends_its_line() -> None:
     session = PoolSession("x")
     with pytest.raises(LineTooLongError):

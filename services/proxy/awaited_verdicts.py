@@ -1,0 +1,124 @@
+"""The shares that went up one pool connection and have no verdict yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.stratum.message import Response
+
+    # The pool's answer and what it refuses with; both None: no verdict came.
+    Verdict = Callable[[Response | None, tuple[int, str] | None], None]
+
+_MAX_FORGOTTEN: Final = 1024
+
+
+class AwaitedVerdicts:
+    """By the number of the submit. Whoever waits is told once, later, whatever happens.
+
+    A verdict that does not come within ``timeout_seconds`` is given up; ``forget`` hears of its number when not even a
+    late one is counted any more. ``silent`` is called where the pool has owed something for ``silent_seconds`` and sent
+    nothing that shows it works, ``settled`` when the last one is given up.
+    """
+
+    __slots__ = (
+        "_forget",
+        "_forgotten",
+        "_loop",
+        "_owed_since",
+        "_settled",
+        "_silence",
+        "_silent",
+        "_silent_seconds",
+        "_timeout",
+        "_timeout_seconds",
+        "_waiting",
+    )
+
+    def __init__(
+        self,
+        timeout_seconds: float,
+        silent_seconds: float,
+        *,
+        forget: Callable[[int], None],
+        silent: Callable[[], None],
+        settled: Callable[[], None],
+    ) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._silent_seconds = silent_seconds
+        self._forget = forget
+        self._silent = silent
+        self._settled = settled
+        self._loop = asyncio.get_running_loop()
+        # When each went up, and who waits. The timeout is one for all, so the order is by age.
+        self._waiting: dict[int, tuple[float, Verdict]] = {}
+        self._forgotten: deque[int] = deque()
+        self._owed_since: float | None = None
+        self._timeout: asyncio.TimerHandle | None = None
+        self._silence: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, number: int, on_verdict: Verdict) -> None:
+        """A share went up."""
+        now = self._loop.time()
+        self._waiting[number] = (now, on_verdict)
+        if self._owed_since is None:
+            self._owed_since = now
+        if self._silence is None:
+            self._silence = self._loop.call_later(self._silent_seconds, self._watch_silence)
+        if self._timeout is None:
+            self._timeout = self._loop.call_later(self._timeout_seconds, self._give_up_old)
+
+    def take(self, number: int) -> tuple[float, Verdict] | None:
+        """The pool's verdict came: since when it was waited for, and by whom; None where nobody does any more."""
+        self._owed_since = None
+        return self._waiting.pop(number, None)
+
+    def works(self) -> None:
+        """The pool showed in another way that it works."""
+        self._owed_since = None
+
+    def give_up(self) -> None:
+        """No verdict will come any more."""
+        for timer in (self._timeout, self._silence):
+            if timer is not None:
+                timer.cancel()
+        waiting, self._waiting = self._waiting, {}
+        for _, on_verdict in waiting.values():
+            on_verdict(None, None)
+
+    def _give_up_old(self) -> None:
+        oldest_allowed = self._loop.time() - self._timeout_seconds
+        self._timeout = None
+        while self._waiting:
+            number = next(iter(self._waiting))
+            since, on_verdict = self._waiting[number]
+            if since > oldest_allowed:
+                self._timeout = self._loop.call_at(since + self._timeout_seconds, self._give_up_old)
+                return
+            del self._waiting[number]
+            self._remember(number)
+            on_verdict(None, None)
+        self._settled()
+
+    def _remember(self, number: int) -> None:
+        """Keeps the last few numbers known, so that late answers are counted."""
+        self._forgotten.append(number)
+        if len(self._forgotten) > _MAX_FORGOTTEN:
+            self._forget(self._forgotten.popleft())
+
+    def _watch_silence(self) -> None:
+        self._silence = None
+        if self._owed_since is None:
+            return
+        due = self._owed_since + self._silent_seconds
+        if self._loop.time() >= due:
+            self._silent()
+        else:
+            self._silence = self._loop.call_at(due, self._watch_silence)
