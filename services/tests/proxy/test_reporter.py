@@ -51,7 +51,8 @@ async def told(queries: Queries, *, shares: int) -> tuple[ProxyRow, SessionRow]:
                 (proxy,), (session,) = await asyncio.gather(queries.proxies(now), queries.sessions(now))
             except Exception:  # the schema, or the rows, are not there yet
                 continue
-            if session.accepted + session.rejected == shares:
+            # Its heartbeat is written a moment after the session's row.
+            if session.accepted + session.rejected == shares and proxy.miners:
                 return proxy, session
 
 
