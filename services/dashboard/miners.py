@@ -121,9 +121,10 @@ def _times(connections: int) -> str:
 def grouped(rows: Iterable[MinerRow], sessions: Iterable[SessionRow]) -> tuple[Miner, ...]:
     """Shares and connections put together by worker and pool; the greatest hash rate first, then by name.
 
-    A connection that authorized several workers belongs to each; one that authorized none yet has no name.
+    A connection that authorized several workers belongs to each; one that authorized none yet has no name. Shares in
+    the name of a worker that was not authorized are nobody's, so no miner's.
     """
-    shares = {(row.worker, row.pool_label): row for row in rows}
+    shares = {(row.worker, row.pool_label): row for row in rows if row.worker}
     connections: dict[tuple[str, str], list[SessionRow]] = {}
     for session in sessions:
         for worker in session.workers or ("",):

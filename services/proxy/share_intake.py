@@ -98,8 +98,8 @@ class ShareIntake:
         # Credit is at stake, or the upstream is gone: our refusal stands. The pool gets a block all the same.
         if forward:
             self._forward(flight, candidate.decided if candidate is not None else _ignore_verdict)
-        self._record(flight, error.reason)
-        miner.session.refuse(reply, error)
+        self.in_flight += 1
+        self._refuse(flight, candidate, error.reason, partial(miner.session.refuse, reply, error))
 
     def refuse(self, asked: MalformedSubmit) -> None:
         """Refuses what could not be read."""
@@ -137,16 +137,27 @@ class ShareIntake:
         if candidate is not None:
             candidate.decided(response, error)
         if response is None:
-            self.in_flight -= 1
-            self._record(flight, NO_VERDICT.reason)
-            session.refuse(flight.reply, NO_VERDICT)
+            self._refuse(flight, candidate, NO_VERDICT.reason, partial(session.refuse, flight.reply, NO_VERDICT))
         elif error is not None:
-            self.in_flight -= 1
-            self._record(flight, pool_reason(error[0]))
-            session.relay(flight.reply, response)
+            self._refuse(flight, candidate, pool_reason(error[0]), partial(session.relay, flight.reply, response))
         else:
             # "Accepted" is told only once the share is on disk; where it cannot be, the pool's verdict still goes on.
             self._record(flight, "", partial(self._accepted, flight.reply, response))
+        self._miner.wake()
+
+    def _refuse(self, flight: _Flight, candidate: CandidateKeeper | None, reason: str, answer: partial[None]) -> None:
+        """Records a refused share and answers it: at once, or, where it is a block candidate, when that is on disk."""
+        if candidate is not None:
+            # Spooled before its share, so on disk no later.
+            self._record(flight, reason, partial(self._refused, answer))
+            return
+        self.in_flight -= 1
+        self._record(flight, reason)
+        answer()
+
+    def _refused(self, answer: partial[None]) -> None:
+        self.in_flight -= 1
+        answer()
         self._miner.wake()
 
     def _accepted(self, reply: Reply, response: Response) -> None:

@@ -141,6 +141,8 @@ async def test_connected_miners_show_before_their_first_share_and_go_with_their_
     await connect(store, age_seconds=30, miner="10.0.0.1:3")
     await connect(store, "one", "two", age_seconds=30, miner="10.0.0.1:4", pool="high_diff")
     await keep(store, "worker", miner="10.0.0.1:5")
+    # Somebody submitted in the name of a worker that was not authorized: refused, and nobody's.
+    await keep(store, "", miner="10.0.0.1:5", pool="high_diff", reason="unauthorized", connected=False)
     # Connected to a replica that died, with a share just before: mining nowhere.
     dead: dict[str, Any] = {"instance": str(uuid4()), "proxy": "replica-2", "ts_ms": int((time.time() - 60) * 1000)}
     await connect(store, "widow", age_seconds=900, miner="10.0.0.1:6", **dead)

@@ -14,6 +14,8 @@ from services.tests.proxy.test_submit import EASY_BLOCK
 from services.warehouse.rowbinary import Stream
 
 if TYPE_CHECKING:
+    import pytest
+
     from services.tests.proxy.conftest import Started
     from services.warehouse.address import ClickHouseAddress
 
@@ -25,7 +27,9 @@ def candidates(address: ClickHouseAddress) -> list[dict[str, Any]]:
     return rows(address, "block_candidates FINAL ORDER BY ts", COLUMNS)
 
 
-async def test_candidates_of_every_fate_are_kept(started: Started, database: ClickHouseAddress) -> None:
+async def test_candidates_of_every_fate_are_kept(
+    started: Started, database: ClickHouseAddress, capsys: pytest.CaptureFixture[str]
+) -> None:
     script = Script(job=make_job(nbits=EASY_BLOCK))
     async with ScriptedPool(script) as pool:
         async with started(pool.port, database) as proxy, TalkingMiner(miner_port(proxy)) as miner:
@@ -48,6 +52,17 @@ async def test_candidates_of_every_fate_are_kept(started: Started, database: Cli
             upstream.drop()
             await asyncio.sleep(0.1)
             await submit(400_000)
+            counted = proxy.registry.get_sample_value("sharehouse_block_candidates_total", {"pool_label": "normal"})
+            verdicts = [
+                proxy.registry.get_sample_value(
+                    "sharehouse_block_verdicts_total", {"pool_label": "normal", "verdict": verdict}
+                )
+                for verdict in ("accepted", "pool_other")
+            ]
+    assert (counted, verdicts) == (5.0, [2.0, 2.0])
+    told = [line for line in capsys.readouterr().out.splitlines() if " block_candidate " in line]
+    assert len(told) == 5
+    assert all("warning" in line and "header=" in line for line in told)
     kept = candidates(database)
     assert [(row["refusal"], row["pool_verdict"], row["forwarded"], row["worker"]) for row in kept] == [
         ("", "accepted", True, "farm.rig"),
