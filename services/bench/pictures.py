@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from services.warehouse.address import ClickHouseAddress
 from services.warehouse.embedded.options import EmbeddedOptions
 from services.warehouse.embedded.server import serve as serve_clickhouse
 from services.warehouse.migrate import migrate
+from services.warehouse.proxy_state import Heartbeat, Session, StateWriter
 from services.warehouse.records import NO_HEADER, NO_JOB, Share
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
@@ -80,6 +82,56 @@ async def fill(address: ClickHouseAddress, folder: Path) -> None:
     await spool.close()
     if not await Shipper(folder, None, address).drain(30):
         sys.exit("the generated shares did not reach ClickHouse")
+    await connect(address)
+
+
+async def connect(address: ClickHouseAddress) -> None:
+    """The miners' connections, all but the one that has gone; and one that came just now, with no share yet."""
+    now_ms = time.time_ns() // 1_000_000
+    instance = str(uuid.uuid4())
+    sessions = [
+        Session(
+            updated_ms=now_ms,
+            proxy="proxy-1",
+            instance=instance,
+            connection=number,
+            pool_label="high_diff" if number % 6 == 0 else "normal",
+            pool="normal.pool.example:3333",
+            miner=f"10.0.{number // 12}.{20 + number}:50{number:02}",
+            workers=(f"farm.rack{1 + number // 8}-{1 + number % 8:02}",),
+            user_agent="bmminer/2.0.0",
+            connected_ms=now_ms - (20_000 if number == 24 else HOUR_MS if number < 21 else HOUR_MS // 3),
+            disconnected_ms=None,
+            disconnect_reason="",
+            difficulty=524_288.0 if number % 6 == 0 else 131_072.0 * 2 ** (number % 3),
+            last_share_ms=None,
+            accepted=0,
+            rejected_by_reason={},
+            hash_rate=0.0,
+        )
+        for number in range(25)
+        if number != 7
+    ]
+    heartbeat = Heartbeat(
+        # It lies ahead, so that the proxy lives while the pictures are made.
+        ts_ms=now_ms + 120_000,
+        proxy="proxy-1",
+        instance=instance,
+        started_ms=now_ms - HOUR_MS,
+        stopped=False,
+        version="",
+        miners=len(sessions),
+        spool_rows=0,
+        spool_bytes=0,
+        spool_oldest_age_seconds=0.0,
+        spool_recording=True,
+        unrecorded_shares=0,
+        loop_lag_seconds=0.0,
+        pools=(),
+    )
+    writer = StateWriter(address)
+    await writer.write(sessions, heartbeat)
+    await writer.close()
 
 
 async def photograph(url: str, folder: Path) -> None:

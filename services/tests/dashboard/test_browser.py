@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Page, expect
 
 from services.tests.chromium import chromium
 from services.tests.conftest import PASSWORD, ClickHouseProcess, unused_port
-from services.tests.dashboard.conftest import dashboard, keep, tell
+from services.tests.dashboard.conftest import connect, dashboard, keep, tell
 from services.tests.dashboard.test_page import EVIL
 from services.warehouse.embedded.options import EmbeddedOptions
 from services.warehouse.migrate import migrate
@@ -143,6 +143,41 @@ async def test_a_page_whose_dashboard_stopped_says_so_and_recovers(store: ClickH
         await expect(page.locator("#connection")).to_have_text("Live", timeout=20_000)
         await expect(page.locator("body")).not_to_have_class(re.compile("stale"))
         await place.close()
+
+
+# Cells that stick out of the table or of themselves, and names of usual length that do not stand on one line.
+_BADLY_SET = """() => {
+  const table = document.querySelector("#miners").getBoundingClientRect();
+  const out = [...document.querySelectorAll("#miners td")].filter((cell) => {
+    const box = cell.getBoundingClientRect();
+    return box.right > table.right + 1 || box.left < table.left - 1 || cell.scrollWidth > cell.clientWidth + 1;
+  });
+  const broken = [...document.querySelectorAll("td.worker")].filter((cell) => {
+    const lines = document.createRange();
+    lines.selectNodeContents(cell);
+    return cell.textContent.length < 20 && lines.getClientRects().length > 1;
+  });
+  const all = [...document.querySelectorAll("body *")];
+  const wide = all.filter((one) => one.getBoundingClientRect().right > innerWidth + 1);
+  return [...out, ...broken, ...wide].map((one) => `${one.tagName} ${one.className}: ${one.textContent}`);
+}"""
+
+
+async def test_every_figure_stays_in_its_place(store: ClickHouseAddress, browser: Browser) -> None:
+    for number in range(9):
+        await keep(store, f"farm.rack{number}-05", count=number + 1, pool="high_diff", age_seconds=4 + 9 * number)
+    for reason in ("low_difficulty", "pool_low_difficulty", "ntime_out_of_range", "stale"):
+        await keep(store, "farm.rack3-05", reason=reason, count=40, pool="high_diff")
+        await keep(store, "refused.in.all.cases", reason=reason, count=12_345, pool="high_diff")
+    await keep(store, "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq.worker-with-a-name", difficulty=1e-7)
+    await connect(store, "connected.only", pool="high_diff", age_seconds=100)
+    async with dashboard(store) as url, opened(browser, url) as (page, _):
+        await expect(page.locator("#connection")).to_have_text("Live")
+        for width in (1280, 1201, 1200, 390, 360):
+            await page.set_viewport_size({"width": width, "height": 900})
+            # The chart follows the width with the next frame or two.
+            await page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+            assert await page.evaluate(_BADLY_SET) == [], width
 
 
 async def test_theme_and_copy_buttons_work(store: ClickHouseAddress, browser: Browser) -> None:
