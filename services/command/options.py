@@ -62,6 +62,7 @@ def proxy(configuration: Configuration) -> ProxyOptions:
     """The proxy's, with every pool of the config file."""
     from services.proxy.endpoint import PoolEndpoint
     from services.proxy.options import PoolOptions, ProxyOptions
+    from services.proxy.vardiff import VardiffOptions
 
     settings = configuration.settings
     pools = tuple(
@@ -77,6 +78,8 @@ def proxy(configuration: Configuration) -> ProxyOptions:
                 PoolEndpoint(fallback.host, fallback.port, fallback.user, fallback.password)
                 for fallback in pool.fallbacks
             ),
+            mode=pool.mode,
+            vardiff=pool.vardiff or VardiffOptions(),
         )
         for pool in configuration.pools()
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from services.command import vardiff
 from services.command.config_file import PORT_SETTINGS, ConfigFile, is_port
 from services.command.mistake import Mistake
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from services.command.settings import Settings
+    from services.proxy.vardiff import VardiffOptions
 
 _REQUIRED = ("host", "port", "user", "pass")
 _OPTIONAL = ("listen", "tls_listen", "tls", "mode", "fallbacks", "vardiff")
@@ -49,6 +51,8 @@ class Pool:
     password: str = field(repr=False)
     tls_listen: int | None = None
     fallbacks: tuple[Fallback, ...] = ()
+    mode: Literal["dedicated", "shared"] = "dedicated"
+    vardiff: VardiffOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ def _pool(name: str, table: Mapping[str, Any], settings: Settings) -> Pool:
         table["pass"],
         tls_listen=table.get("tls_listen"),
         fallbacks=fallbacks,
+        mode=table.get("mode", "dedicated"),
+        vardiff=vardiff.parse(table["vardiff"]) if "vardiff" in table else None,
     )
 
 
@@ -123,8 +129,11 @@ def _problems(name: str, table: Any) -> list[str]:
     if not isinstance(table, dict):
         return [f"{key}: must be a table, [{key}]"]
     required = _REQUIRED if name in PORT_SETTINGS else (*_REQUIRED, "listen")
-    rest = {part: value for part, value in table.items() if part != "fallbacks"}
-    return _table_problems(key, rest, required, _REQUIRED + _OPTIONAL) + _fallbacks_problems(key, table)
+    rest = {part: value for part, value in table.items() if part not in ("fallbacks", "vardiff")}
+    problems = _table_problems(key, rest, required, _REQUIRED + _OPTIONAL) + _fallbacks_problems(key, table)
+    if "vardiff" in table:
+        problems += vardiff.problems(f"{key}.vardiff", table["vardiff"], table.get("mode", "dedicated"))
+    return problems
 
 
 def _table_problems(key: str, table: Mapping[str, Any], required: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
@@ -169,9 +178,7 @@ def _reason(part: str, value: Any) -> str | None:
         case "tls":
             return "not available yet; remove it, or say false" if value is not False else None
         case "mode":
-            if value not in _MODES:
-                return f'must be "dedicated" or "shared", not {value!r}'
-            return 'mode = "shared" is not available yet; use "dedicated"' if value == "shared" else None
+            return None if value in _MODES else f'must be "dedicated" or "shared", not {value!r}'
         case _:
             return "not available yet; remove it"
 

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class Judgement(NamedTuple):
-    """A well-formed share for a known job. ``error`` is None where it is good enough for the pool.
+    """A well-formed share for a known job. ``error`` is None where it counts.
 
-    ``credited`` is the difficulty that the share was checked against, ``requested`` the pool's own for it.
-    ``block_candidate``: it meets its job's network target, so the pool gets it (``forward``) whatever else is wrong.
+    ``credited`` is the difficulty that the share was checked against, ``requested`` the pool's own for it: what counts
+    and falls short of that is not the pool's affair (``forward`` is false).
+    ``block_candidate``: it meets its job's network target, so the pool gets it whatever else is wrong.
     """
 
     rebuilt: RebuiltShare
@@ -33,6 +34,13 @@ class Judgement(NamedTuple):
     error: StratumError | None
     block_candidate: bool
     forward: bool
+
+
+def shows_work(judgement: Judgement) -> bool:
+    """Whether the miner did what was wanted of it; that nobody has a use for it any more is not its doing."""
+    error = judgement.error
+    is_in_vain = error is not None and error.reject in (STALE, UPSTREAM_GONE)
+    return (error is None or is_in_vain) and judgement.rebuilt.actual_difficulty >= judgement.credited
 
 
 def judge(
@@ -68,7 +76,8 @@ def judge(
     if block_candidate and error is not None and error.reject is LOW_DIFFICULTY:
         # The pool decides after all; credit never passes what the share is worth.
         credited = min(credited, requested, rebuilt.actual_difficulty)
-    forward = upstream_lives and (error is None or block_candidate)
+    is_the_pools = error is None and rebuilt.actual_difficulty >= requested
+    forward = upstream_lives and (is_the_pools or block_candidate)
     return Judgement(rebuilt, credited, requested, error, block_candidate, forward)
 
 

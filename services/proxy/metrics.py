@@ -46,6 +46,12 @@ class Metrics:
             [*pool, "verdict", "reason"],
             registry=registry,
         )
+        self.shares_below_pool = Counter(
+            "sharehouse_shares_below_pool",
+            "Accepted shares that fall short of the pool's difficulty, which the pool is not told of",
+            pool,
+            registry=registry,
+        )
         self.difficulty_accepted = Counter(
             "sharehouse_share_difficulty_accepted",
             "Sum of the credited difficulty of accepted shares",
@@ -151,6 +157,7 @@ class PoolMetrics:
         self.connections = metrics.connections.labels(pool_label)
         self.connections_opened = metrics.connections_opened.labels(pool_label)
         self.junk_lines = metrics.junk_lines.labels(pool_label)
+        self.shares_below_pool = metrics.shares_below_pool.labels(pool_label)
         self.difficulty_accepted = metrics.difficulty_accepted.labels(pool_label)
         self.unrecorded = metrics.unrecorded.labels(pool_label)
         self.block_candidates = metrics.block_candidates.labels(pool_label)

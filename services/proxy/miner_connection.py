@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from services.proxy.dialer import Dialer
 from services.proxy.endpoint import host_and_port
 from services.proxy.keepalive import keep_alive
 from services.proxy.limit_hits import LIMIT_OF_REASON
@@ -92,7 +91,6 @@ class MinerConnection(asyncio.Protocol):
             wake=self._wake,
             close=self.close,
         )
-        self.miner.dialer = Dialer(pool, self.miner)
         pool.metrics.connections_opened.inc()
         pool.metrics.connections.inc()
         self._connections.add(self)
@@ -141,8 +139,7 @@ class MinerConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         miner, metrics = self.miner, self._pool.metrics
-        if miner.dialer is not None:
-            miner.dialer.stop()
+        miner.leave()
         reason = self._why or ("connection error" if error else "closed by miner")
         self._why = reason
         metrics.connections.dec()

@@ -30,8 +30,6 @@ from services.stratum.reject import MALFORMED, UNSUPPORTED, ProtocolError, Rejec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from services.stratum.job import Job
-
 _SUGGEST_DIFFICULTY = "mining.suggest_difficulty"
 
 
@@ -128,6 +126,11 @@ class MinerSession:
         """How many requests wait for an answer."""
         return self._order.count
 
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether there are bytes to send."""
+        return bool(self._out)
+
     def outgoing(self) -> bytes:
         """The bytes to send now; empties the queue."""
         data = bytes(self._out)
@@ -169,9 +172,9 @@ class MinerSession:
                 reply, f'{{"id":{reply.id_text}'.encode() + message.relayed(None, response)[len('{"id":null') :]
             )
 
-    def notify(self, job: Job) -> None:
-        """mining.notify."""
-        self._out += message.notification("mining.notify", job.notify_params())
+    def notify(self, line: bytes) -> None:
+        """mining.notify, a whole line."""
+        self._out += line
 
     def set_difficulty(self, difficulty: float) -> None:
         """mining.set_difficulty; whole numbers without a fraction, which some firmware misreads."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from services.proxy.endpoint import PoolEndpoint
 from services.proxy.patience import Patience
+from services.proxy.vardiff import VardiffOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,10 @@ class PoolOptions:
     tls_listen_port: int | None = None
     """For miners that speak TLS (``stratum+ssl``), besides ``listen_port``."""
     fallbacks: tuple[PoolEndpoint, ...] = ()
+    mode: Literal["dedicated", "shared"] = "dedicated"
+    """Whether each miner has a pool connection of its own, or many work on one."""
+    vardiff: VardiffOptions = field(default_factory=VardiffOptions)
+    """How a miner's difficulty is chosen in shared mode; in dedicated mode the pool does it."""
 
     @property
     def endpoints(self) -> tuple[PoolEndpoint, ...]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.proxy.difficulty_policy import DedicatedDifficulty, SharedDifficulty
+from services.proxy.lines import Lines
 from services.proxy.prober import Prober
 from services.proxy.route import Route, RouteChange
 from services.proxy.spare import Spare
-from services.stratum.extranonce import MINER_EXTRANONCE1_BYTES
 from services.stratum.seen import SeenHeaders
 
 if TYPE_CHECKING:
@@ -62,17 +63,23 @@ class Pool:
         self.spare = Spare(self)
         self._prober = Prober(self)
         self._upstream_numbers = own_numbers(proxy.worker, proxy.workers)
-        self._miner_numbers = own_numbers(proxy.worker, proxy.workers)
+        self.miner_numbers = own_numbers(proxy.worker, proxy.workers)
+        """Candidates for the extranonce1 of new miners: what was given back comes round again late."""
+        self.lines = Lines(self)
         metrics.uses(self.route.endpoint.address)
 
     def upstream_number(self) -> int:
         """Numbers an upstream connection: its low bytes fill what the pool's extranonce2 has to spare."""
         return next(self._upstream_numbers)
 
-    def miner_extranonce1(self) -> bytes:
-        """An extranonce1 for a new miner."""
-        number = next(self._miner_numbers) % (1 << 8 * MINER_EXTRANONCE1_BYTES)
-        return number.to_bytes(MINER_EXTRANONCE1_BYTES, "big")
+    @property
+    def is_shared(self) -> bool:
+        """Whether many miners work on one upstream; holds for miners that connect from now on."""
+        return self.options.mode == "shared"
+
+    def difficulty(self, now: float) -> DedicatedDifficulty:
+        """Who decides on a new miner's difficulty; ``now`` is monotonic seconds."""
+        return SharedDifficulty(self.options.vardiff, now) if self.is_shared else DedicatedDifficulty()
 
     def is_served_by(self, endpoint: PoolEndpoint) -> bool:
         """Whether some miner has mined there for a while and still can, as the pool's word of late shows."""

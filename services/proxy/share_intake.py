@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from services.proxy.block_candidate import CandidateKeeper
 from services.proxy.conduct import is_rounded_down
-from services.proxy.judgement import Judgement, judge
+from services.proxy.judgement import Judgement, judge, shows_work
+from services.stratum.message import Response
 from services.stratum.reject import (
     DUPLICATE,
     LOW_DIFFICULTY,
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from services.proxy.miner_session import MalformedSubmit, SubmitAsked
     from services.proxy.reply_order import Reply
     from services.proxy.work import SentJob
-    from services.stratum.message import Response
     from services.stratum.miner_request import Submit
+
+_ACCEPTED: Final = Response(None, True, None)
 
 
 class _Flight(NamedTuple):
@@ -88,9 +90,19 @@ class ShareIntake:
         except StratumError as malformed:
             self._refuse_unread(reply, malformed, submit.worker, submit.job_id, ts_ms)
             return
-        flight = _Flight(reply, submit, sent, judgement, ts_ms)
+        self._decide(_Flight(reply, submit, sent, judgement, ts_ms))
+        if shows_work(judgement):
+            miner.worked(judgement.credited)
+
+    def _decide(self, flight: _Flight) -> None:
+        judgement, reply = flight.judgement, flight.reply
         error, forward = judgement.error, judgement.forward
         candidate = self._candidate(flight) if judgement.block_candidate else None
+        if error is None and not forward:
+            self.in_flight += 1
+            self._pool.metrics.shares_below_pool.inc()
+            self._record(flight, "", partial(self._accepted, reply, _ACCEPTED))
+            return
         if error is None or (forward and error.reject not in (DUPLICATE, UNAUTHORIZED)):
             self.in_flight += 1
             self._forward(flight, partial(self._verdict, flight, candidate))
@@ -99,7 +111,7 @@ class ShareIntake:
         if forward:
             self._forward(flight, candidate.decided if candidate is not None else _ignore_verdict)
         self.in_flight += 1
-        self._refuse(flight, candidate, error.reason, partial(miner.session.refuse, reply, error))
+        self._refuse(flight, candidate, error.reason, partial(self._miner.session.refuse, reply, error))
 
     def refuse(self, asked: MalformedSubmit) -> None:
         """Refuses what could not be read."""

@@ -47,7 +47,7 @@ log = structlog.get_logger()
 USER_AGENT: Final = "sharehouse"
 _MAX_QUEUED_BYTES: Final = 1024 * 1024
 _MAX_UNREADABLE: Final = 100
-_MAX_USERS: Final = 1024
+_MAX_USERS: Final = 65_536
 
 
 class Upstream(asyncio.Protocol):
@@ -75,7 +75,8 @@ class Upstream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._configured = self._subscribed = self._authorized = self._ended = self._retiring = self._flush_due = False
-        self._users: set[str] = set()
+        self._users: dict[str, None] = {}
+        self._clean_jobs = 0
         self._waiting = AwaitedVerdicts(
             pool.proxy.verdict_timeout_seconds,
             self._patience.silent_seconds,
@@ -108,8 +109,10 @@ class Upstream(asyncio.Protocol):
 
     def authorize(self, user: str) -> None:
         """Makes ``user`` known to the pool, once."""
-        if user not in self._users and len(self._users) < _MAX_USERS:
-            self._users.add(user)
+        if user not in self._users:
+            if len(self._users) == _MAX_USERS:
+                del self._users[next(iter(self._users))]
+            self._users[user] = None
             self._session.authorize(user, self.endpoint.password)
             if self.is_alive:
                 self._expect_job()
@@ -222,12 +225,12 @@ class Upstream(asyncio.Protocol):
                 self._waiting.works()
                 if self.current is None and self.is_alive:
                     self._clear_timer()
-                self.current = Work(job, self, self._loop.time(), time.time_ns() // 1_000_000)
+                self._clean_jobs += job.clean_jobs
+                received_ms = time.time_ns() // 1_000_000
+                self.current = Work(job, self, self.extranonce, self._clean_jobs, self._loop.time(), received_ms)
                 self.current_prevhash = job.prevhash
                 if self.is_alive:
                     self.listener.job_received(self.current)
-                    # Comes after all the writes that this job has just asked for.
-                    self._loop.call_soon(self._fanned_out, self.current.received_seconds)
             case DifficultySet(difficulty):
                 self.difficulty = difficulty
                 if self.is_alive:
@@ -267,9 +270,6 @@ class Upstream(asyncio.Protocol):
                     log.warning("pool_unreadable", pool_label=pool.name, pool=endpoint.address, why=why)
                 if self._unreadable > _MAX_UNREADABLE:
                     self.end("the pool does not speak Stratum", conclusive=True)
-
-    def _fanned_out(self, since: float) -> None:
-        self._pool.metrics.fanout.observe(self._loop.time() - since)
 
     def _has_subscribed(self) -> None:
         if self._subscribed:

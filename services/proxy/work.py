@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from secrets import randbits
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from services.stratum.difficulty import bits_to_target
+from services.stratum.job import NOTIFY_HEAD
 
 if TYPE_CHECKING:
     from services.proxy.upstream import Upstream
     from services.stratum.extranonce import ExtranonceLayout
     from services.stratum.job import Job
+
+_TAILS_KEPT: Final = 4
 
 # One count for all connections, so that an id from before a reconnect is unknown, never another job's.
 _job_numbers = count(randbits(24))
@@ -20,18 +23,35 @@ _job_numbers = count(randbits(24))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """A job as its pool sent it, and the connection that it came by. ``received_seconds`` is monotonic."""
+    """A job as its pool sent it, and the connection that it came by. ``received_seconds`` is monotonic.
+
+    ``extranonce`` is the pool's extranonce1 and the size of its extranonce2; ``clean_jobs`` counts the upstream's jobs
+    that made miners drop what they had.
+    """
 
     job: Job
     upstream: Upstream
+    extranonce: tuple[bytes, int]
+    clean_jobs: int
     received_seconds: float
     received_ms: int
     key: bytes = field(init=False)
     network_target: int = field(init=False)
+    _tails: dict[tuple[bytes, int, bool], bytes] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.job.content_key())
         object.__setattr__(self, "network_target", _target_or_zero(self.job.nbits))
+
+    def notify(self, job_id: str, coinbase1_tail: bytes, ntime: int, *, clean_jobs: bool) -> bytes:
+        """A mining.notify line. All miners of the upstream get the same but for the job id, so it is made once."""
+        key = coinbase1_tail, ntime, clean_jobs
+        tail = self._tails.get(key)
+        if tail is None:
+            if len(self._tails) == _TAILS_KEPT:
+                del self._tails[next(iter(self._tails))]
+            tail = self._tails[key] = self.job.notify_tail(coinbase1_tail, ntime, clean_jobs=clean_jobs)
+        return b"".join((NOTIFY_HEAD, job_id.encode(), tail))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,16 +69,9 @@ class SentJob:
     pool_difficulty: float
     version_mask: int
 
-    def notified(self, *, clean_jobs: bool) -> Job:
-        """The job as the miner sees it."""
-        job = self.work.job
-        return replace(
-            job,
-            job_id=self.job_id,
-            coinbase1=job.coinbase1 + self.layout.coinbase1_tail,
-            ntime=self.ntime,
-            clean_jobs=clean_jobs,
-        )
+    def notify(self, *, clean_jobs: bool) -> bytes:
+        """The mining.notify line that the miner is sent."""
+        return self.work.notify(self.job_id, self.layout.coinbase1_tail, self.ntime, clean_jobs=clean_jobs)
 
 
 class SentJobs:

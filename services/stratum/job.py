@@ -16,6 +16,8 @@ MAX_MERKLE_BRANCH = 32
 _SHARED_JOBS = 64
 _SHARED_CHARS = 16 * 1024
 """A pool sends a job to each of its connections: read once, it is one object for all of them."""
+NOTIFY_HEAD = b'{"id":null,"method":"mining.notify","params":["'
+"""What comes before the job id in a mining.notify line."""
 _WORD = re.compile(rb"(.)(.)(.)(.)", re.DOTALL)
 
 
@@ -69,6 +71,15 @@ class Job:
             f"{self.ntime:08x}",
             self.clean_jobs,
         ]
+
+    def notify_tail(self, coinbase1_tail: bytes, ntime: int, *, clean_jobs: bool) -> bytes:
+        """What comes after the job id in a mining.notify line for a miner; ``coinbase1_tail`` follows coinbase1."""
+        branch = ",".join(f'"{sibling.hex()}"' for sibling in self.merkle_branch)
+        return (
+            f'","{swap_words(self.prevhash).hex()}","{self.coinbase1.hex()}{coinbase1_tail.hex()}",'
+            f'"{self.coinbase2.hex()}",[{branch}],"{self.version:08x}","{self.nbits:08x}",'
+            f'"{ntime:08x}",{"true" if clean_jobs else "false"}]}}\n'
+        ).encode()
 
     def content_key(self) -> bytes:
         """16 bytes that name the job's content, whatever its id: SHA-256 over each field with its length."""

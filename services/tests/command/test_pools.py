@@ -72,11 +72,10 @@ def test_a_missing_key_is_named(key: str) -> None:
         ("pass", 1, "must be a string"),
         ("listen", 70000, "from 1 to 65535"),
         ("mode", "solo", '"dedicated" or "shared"'),
-        ("mode", "shared", "not available yet"),
         ("tls", True, "not available yet"),
         ("fallbacks", {}, "must be a list"),
         ("fallbacks", [GOOD] * 9, "at most 8"),
-        ("vardiff", {}, "not available yet"),
+        ("vardiff", {}, 'only a pool with mode = "shared"'),
     ],
 )
 def test_what_cannot_stand_is_named_with_file_key_and_reason(key: str, value: object, reason: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,9 +34,11 @@ def proxy_options(
     host, user = more.pop("pool_host", "127.0.0.1"), more.pop("user", "pool-wallet")
     tls_port = 0 if "tls" in more else None
     pool = PoolOptions("normal", 0, host, pool_port, user, "pool-password", tls_listen_port=tls_port)
+    mode = more.pop("mode", "dedicated")
+    pools = tuple(replace(one, mode=mode) for one in more.pop("pools", (pool,)))
     return ProxyOptions(
         name="test-proxy",
-        pools=more.pop("pools", (pool,)),
+        pools=pools,
         spool=spool,
         clickhouse=clickhouse or ClickHouseAddress(port=unused_port()),
         host=more.pop("host", "127.0.0.1"),
@@ -51,12 +54,19 @@ def miner_port(proxy: Proxy, label: str = "normal") -> int:
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Started:
+def mode() -> str:
+    """The pool's mode. Where what happens must be the same in both, a module has a fixture of this name for both."""
+    return "dedicated"
+
+
+@pytest.fixture
+def started(tmp_path: Path, mode: str) -> Started:
     """Starts a proxy in front of the pool on a port, with options; a context manager."""
 
     @asynccontextmanager
     async def start(pool_port: int, clickhouse: ClickHouseAddress | None = None, **more: Any) -> AsyncIterator[Proxy]:
-        async with Proxy(proxy_options(tmp_path / "spool", pool_port, clickhouse, **more)) as proxy:
+        options = proxy_options(tmp_path / "spool", pool_port, clickhouse, **{"mode": mode, **more})
+        async with Proxy(options) as proxy:
             yield proxy
 
     return start

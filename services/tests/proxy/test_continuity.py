@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from services.tests.proxy.conftest import Started
 
 
+@pytest.fixture(params=["dedicated", "shared"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Both: a miner cannot tell them apart."""
+    mode: str = request.param
+    return mode
+
+
 async def test_a_lost_pool_costs_a_miner_only_a_clean_job(started: Started) -> None:
     async with ScriptedPool() as pool, started(pool.port) as proxy:
         async with TalkingMiner(miner_port(proxy)) as miner:

@@ -44,15 +44,22 @@ QUICK = Patience(
 SECOND = Script(extranonce1="5ec0dd00", job=make_job("second"))
 
 
+@pytest.fixture(params=["dedicated", "shared"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Both: a miner cannot tell them apart."""
+    mode: str = request.param
+    return mode
+
+
 @pytest.fixture
-def chained(tmp_path: Path) -> Chained:
+def chained(tmp_path: Path, mode: str) -> Chained:
     """Starts a proxy in front of several addresses of one pool; a context manager."""
 
     @asynccontextmanager
     async def start(*ports: int, user: str = "wallet", **more: Any) -> AsyncIterator[Proxy]:
         first, *others = (PoolEndpoint("127.0.0.1", port, f"{user}-{number}") for number, port in enumerate(ports))
         pool = PoolOptions("normal", 0, first.host, first.port, first.user, "x", fallbacks=tuple(others))
-        options = proxy_options(tmp_path / "spool", 1, pools=(pool,), patience=more.pop("patience", QUICK), **more)
+        options = proxy_options(tmp_path / "spool", 1, pools=(pool,), **{"patience": QUICK, "mode": mode, **more})
         async with Proxy(options) as proxy:
             yield proxy
 
@@ -253,6 +260,7 @@ async def test_with_every_address_down_miners_wait_and_the_first_that_comes_back
                 await job_of(miner, lambda job: not is_seconds(job))
 
 
+@pytest.mark.parametrize("mode", ["dedicated"])
 async def test_one_miners_bad_luck_moves_no_other(chained: Chained, second: ScriptedPool) -> None:
     patience = replace(QUICK, silent_seconds=60.0)
     async with ScriptedPool() as first, chained(first.port, second.port, user="w.{worker}", patience=patience) as proxy:

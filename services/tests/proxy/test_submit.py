@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 EASY_BLOCK = 0x203FFFFF
 
 
+@pytest.fixture(params=["dedicated", "shared"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Both: a miner cannot tell them apart."""
+    mode: str = request.param
+    return mode
+
+
 @pytest.fixture
 async def proxy(started: Started, pool: ScriptedPool) -> AsyncIterator[Proxy]:
     async with started(pool.port) as running:

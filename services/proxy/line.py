@@ -1,0 +1,150 @@
+"""One upstream at a time, and the miners that work on it: one in dedicated mode, many in shared mode."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from services.proxy.dialer import Dialer
+from services.stratum.extranonce_space import ExtranonceSpace, shared_extranonce1_size, shared_room
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from services.proxy.endpoint import PoolEndpoint
+    from services.proxy.miner import Miner
+    from services.proxy.pool import Pool
+    from services.proxy.upstream import Upstream
+    from services.proxy.upstream_listener import Loss
+    from services.proxy.work import Work
+
+log = structlog.get_logger()
+
+PORTION: Final = 200
+"""So many miners are told of the pool's news in a turn; then the event loop's others have theirs."""
+
+
+class Line:
+    """``room`` is how many miners it takes, as far as is known before the pool has told its extranonce sizes.
+
+    News of the upstream reach each miner by ``Miner.follow``, which looks at what is new there for itself. So news that
+    come while the last ones are still on their way make no queue, and nobody waits longer for them.
+    """
+
+    def __init__(self, pool: Pool, *, room: int) -> None:
+        self.miners: dict[Miner, None] = {}
+        self._pool = pool
+        self._is_shared = pool.is_shared
+        self._room = room
+        self._dialer = Dialer(pool, self)
+        self._space: ExtranonceSpace | None = None
+        self._telling: Iterator[Miner] | None = None
+        self._has_more_news = False
+        self._job_since: float | None = None
+
+    @property
+    def upstream(self) -> Upstream | None:
+        """The one that is alive, or None."""
+        return self._dialer.upstream
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more miner fits."""
+        return len(self.miners) < self._room
+
+    def add(self, miner: Miner) -> None:
+        """Takes a miner; dials for the first one. Who comes to a living upstream calls ``follow`` for itself."""
+        self.miners[miner] = None
+        self._dialer.start()
+
+    def remove(self, miner: Miner) -> None:
+        """Lets a miner go; the last one closes the upstream."""
+        if miner in self.miners:
+            del self.miners[miner]
+            if not self.miners:
+                self._dialer.stop()
+            self._pool.lines.left(self)
+
+    def fill(self) -> None:
+        """There was no place for a miner, whatever the sizes promise: it takes one only once another one has left."""
+        self._room = len(self.miners)
+
+    def space(self, upstream: Upstream) -> ExtranonceSpace:
+        """Where the miners of the upstream's current job have their places."""
+        current = upstream.current
+        extranonce = current.extranonce if current is not None else upstream.extranonce
+        if self._space is None or self._space.source != (upstream.number, extranonce):
+            numbers = self._pool.miner_numbers
+            if self._is_shared:
+                own_size = shared_extranonce1_size(extranonce[1])
+                self._space = ExtranonceSpace(extranonce, upstream.number, numbers, own_size)
+                self._learn_room(shared_room(extranonce[1]))
+            else:
+                self._space = ExtranonceSpace(extranonce, upstream.number, numbers)
+        return self._space
+
+    # PoolUser
+
+    def users(self, endpoint: PoolEndpoint) -> list[str]:
+        """One miner's names suffice to be sent jobs; the others' follow, each before its first share."""
+        workers = next((miner.workers for miner in self.miners if miner.workers), {})
+        return endpoint.users_for(workers)
+
+    def upstream_ready(self, upstream: Upstream) -> None:
+        self.space(upstream)
+        self._tell()
+
+    def upstream_changed(self, upstream: Upstream) -> None:
+        self._tell()
+
+    def job_received(self, work: Work) -> None:
+        self.space(work.upstream)
+        if self._job_since is None:
+            self._job_since = work.received_seconds
+        self._tell()
+
+    def upstream_lost(self, upstream: Upstream, loss: Loss) -> None:
+        """The miners stay, with the job that they have, until there is another upstream."""
+
+    def _learn_room(self, room: int) -> None:
+        if room != self._room:
+            self._room = room
+            self._pool.lines.has_room(self, room)
+
+    def _tell(self) -> None:
+        if self._telling is not None:
+            self._has_more_news = True
+            return
+        self._telling = iter(tuple(self.miners))
+        self._tell_on()
+
+    def _tell_on(self) -> None:
+        told = 0
+        assert self._telling is not None
+        for told, miner in enumerate(islice(self._telling, PORTION), 1):  # noqa: B007
+            upstream = self.upstream
+            # Who left meanwhile has nothing to do with it; who has no upstream will be told of the next.
+            if upstream is None or miner not in self.miners:
+                continue
+            try:
+                miner.follow(upstream)
+            except Exception:
+                log.exception("miner_error", miner=miner.address)
+                miner.fail("internal error")
+        if told == PORTION:
+            asyncio.get_running_loop().call_soon(self._tell_on)
+            return
+        self._telling = None
+        if self._has_more_news:
+            self._has_more_news = False
+            self._tell()
+        elif self._job_since is not None:
+            # Comes after all the writes that have just been asked for.
+            asyncio.get_running_loop().call_soon(self._fanned_out, self._job_since)
+            self._job_since = None
+
+    def _fanned_out(self, since: float) -> None:
+        self._pool.metrics.fanout.observe(asyncio.get_running_loop().time() - since)
