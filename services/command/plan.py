@@ -122,7 +122,8 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
 
     store_first = ("clickhouse",)
     services = [
-        service("clickhouse", clickhouse, {**store, **s3}),
+        # Whoever asks it is gone by then, so that one which does not end in this time hangs.
+        replace(service("clickhouse", clickhouse, {**store, **s3}), stop_within_seconds=6.0),
         service("proxy", proxy, store, ("clickhouse", "demo-pool") if with_demo else store_first),
         service("api", api, {**store, **tokens}, store_first),
         service("dashboard", dashboard, {**store, **page}, store_first),
@@ -131,7 +132,7 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
         blocks = ("--blocks", str(configuration.data.demo / "found_blocks.json"))
         services.insert(1, service("demo-pool", probe.tcp(_LOOPBACK, settings.demo_pool_port), {}))
         miner = service("miner", probe.always, {**store, **_demo_miner(configuration)}, ("proxy",), blocks)
-        services.append(replace(miner, is_patient=True))
+        services.append(replace(miner, is_patient=True, stop_within_seconds=2.0))
     return tuple(services)
 
 

@@ -34,6 +34,8 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     ready_within_seconds: float = 60.0
     once_ready: Callable[[], Awaitable[None]] | None = None
+    stop_within_seconds: float = 11.0
+    """A service drains within 10 s."""
     is_patient: bool = False
     """Takes only the processor time that the others leave. It may be killed, for where there is none left it could not
     even end in time: it holds nothing that is not on disk."""

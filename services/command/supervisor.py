@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from services.command.console import Console
 
 STOP_SECONDS = 14.0
-_STOP_EACH_SECONDS = 11.0
-_STOP_PATIENT_SECONDS = 2.0
 # Kept back for each service that is still to be stopped.
 _STOP_RESERVE_SECONDS = 0.5
 _BACKOFF_FIRST_SECONDS = 0.5
@@ -147,12 +145,11 @@ class Supervisor:
         deadline = time.monotonic() + STOP_SECONDS
         remaining = [self._running[service.name] for service in self._services if service.name in self._running]
         names = [service.name for service in self._services if service.name in self._running]
-        patient = {service.name for service in self._services if service.is_patient}
+        most_seconds = {service.name: service.stop_within_seconds for service in self._services}
         while remaining:
             process, name = remaining.pop(), names.pop()
             allowed_seconds = deadline - time.monotonic() - _STOP_RESERVE_SECONDS * len(remaining)
-            most_seconds = _STOP_PATIENT_SECONDS if name in patient else _STOP_EACH_SECONDS
-            await self._stop_one(name, process, max(0.1, min(most_seconds, allowed_seconds)))
+            await self._stop_one(name, process, max(0.1, min(most_seconds[name], allowed_seconds)))
         await asyncio.gather(*self._keepers)
 
     async def _stop_one(self, name: str, process: ServiceProcess, within_seconds: float) -> None:

@@ -126,6 +126,14 @@ class Proxy:
             emptied, _ = await asyncio.gather(self._shipper.drain(deadline_seconds), farewell)
         finally:
             await self.probes.close()
+        if self._shipper.left_rows:
+            log.warning(
+                "rows_stay_in_spool",
+                rows=self._shipper.left_rows,
+                folder=str(self._options.spool),
+                reason=self._shipper.last_error or "there was no time to ship them all",
+                remedy="none needed: the next start ships them",
+            )
         return emptied
 
 

@@ -40,6 +40,7 @@ _IDLE_SECONDS: Final = 0.1
 _LEFTOVERS_EVERY_SECONDS: Final = 2.0
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+_LAST_ATTEMPT_SECONDS: Final = 1.0
 _TRANSIENT = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError, sqlite3.Error)
 
 
@@ -59,6 +60,8 @@ class Shipper:
         """Segments of dead processes that this shipper holds and has not emptied yet."""
         self.last_error = ""
         """Empty while all goes well."""
+        self.left_rows = 0
+        """What the last drain could not ship; it stays on disk."""
         self._folder = folder
         self._spool = spool
         self._address = address
@@ -83,10 +86,14 @@ class Shipper:
             await self._close()
 
     async def drain(self, deadline_seconds: float) -> bool:
-        """Ships until nothing is left, or the deadline has passed; True if nothing is left. Before or after close()."""
+        """Ships until nothing is left, or the deadline has passed; True if nothing is left. Before or after close().
+
+        With ClickHouse away already there is one attempt, of a second at most. `left_rows` tells what stays.
+        """
         emptied = False
+        was_away = bool(self.last_error)
         try:
-            async with asyncio.timeout(deadline_seconds):
+            async with asyncio.timeout(min(deadline_seconds, _LAST_ATTEMPT_SECONDS) if was_away else deadline_seconds):
                 while not emptied:
                     failures = self.failures
                     own_left = 0
@@ -97,9 +104,14 @@ class Shipper:
                     await self._leftover_rounds()
                     emptied = not own_left and not self._claimed and self.failures == failures
                     if self.failures != failures:
+                        if was_away:
+                            break
                         await asyncio.sleep(_FIRST_PAUSE_SECONDS)
         except TimeoutError:
             pass
+        self.left_rows = sum(segment.backlog.rows for segment in self._claimed.values())
+        if self._spool is not None and not self._spool.held.is_closed:
+            self.left_rows += self._spool.held.backlog.rows
         if not self._running:
             await self._close()
         return emptied

@@ -111,6 +111,23 @@ async def test_drain_gives_up_at_its_deadline(folder: Path, free_port: int, gene
     assert len(segment_paths(folder)) == 1
 
 
+async def test_with_clickhouse_away_already_the_drain_waits_for_nothing(
+    folder: Path, free_port: int, generator: random.Random
+) -> None:
+    spool = Spool.open(folder, max_bytes=ROOM)
+    spool.append_share(make_share(generator), lambda durable: None)
+    shipper = Shipper(folder, spool, ClickHouseAddress(port=free_port))
+    running = asyncio.create_task(shipper.run())
+    await until(lambda: shipper.last_error != "")
+    await spool.close()
+    running.cancel()
+    await asyncio.wait({running})
+    started = time.monotonic()
+    assert not await shipper.drain(15)
+    assert time.monotonic() - started < 8
+    assert shipper.left_rows == 1
+
+
 async def test_a_segment_that_was_being_claimed_when_shipping_stopped_is_left_for_the_drain(
     folder: Path, free_port: int, generator: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
