@@ -103,7 +103,7 @@ class Acceptor:
             connection.setblocking(False)
             peer = plain_peer(address)
             if not self._may_wait(peer[0]):
-                self._gate.hits.hit("connections", self._pool_label, peer[0], why="too many wait to be let in")
+                self._gate.hits.shut_out("connections", self._pool_label, peer[0], why="too many wait to be let in")
                 connection.close()
                 continue
             meeting = self._loop.create_task(self._meet(connection, peer))
@@ -131,7 +131,7 @@ class Acceptor:
             await self._let_in(connection, peer)
         except (ProtocolError, TimeoutError) as error:
             why = str(error) or "a PROXY protocol header that does not end"
-            self._gate.hits.hit("proxy_protocol", self._pool_label, host, why=why)
+            self._gate.hits.shut_out("proxy_protocol", self._pool_label, host, why=why)
         except OSError as error:
             log.debug("connection_failed", pool_label=self._pool_label, miner=host, why=str(error))
         finally:
@@ -154,12 +154,12 @@ class Acceptor:
             )
         except (ssl.SSLError, OSError) as error:
             why = getattr(error, "reason", None) or str(error) or "closed"
-            self._gate.hits.hit("tls_handshake", self._pool_label, peer[0], why=why)
+            self._gate.hits.shut_out("tls_handshake", self._pool_label, peer[0], why=why)
 
     async def _may_begin_tls(self, connection: socket.socket, address: str) -> bool:
         """Looks at the first byte, and at who it is: a handshake costs more than everything before it."""
         if (refusal := self._gate.refusal(address)) is not None:
-            self._gate.hits.hit(refusal[0], self._pool_label, address)
+            self._gate.hits.shut_out(refusal[0], self._pool_label, address)
             return False
         first = b""
         with suppress(TimeoutError):
@@ -172,7 +172,9 @@ class Acceptor:
                             return False  # gone without a word: a health check, mostly
         if first == _TLS_HELLO:
             return True
-        self._gate.hits.hit("tls_handshake", self._pool_label, address, why="plain text" if first else "nothing came")
+        self._gate.hits.shut_out(
+            "tls_handshake", self._pool_label, address, why="plain text" if first else "nothing came"
+        )
         if first:
             with suppress(OSError):
                 # What is not read would turn the close into a reset, which could overtake the answer.

@@ -33,8 +33,7 @@ class Door(asyncio.Protocol):
             connection.connection_made(transport)
             return
         limit, why = refusal
-        self._pool.gate.hits.hit(limit, self._pool.options.name, peer[0])
-        self._pool.metrics.refused(limit)
+        self._pool.gate.hits.shut_out(limit, self._pool.options.name, peer[0])
         transport.write(message.refusal(None, MALFORMED.code, why))
         transport.close()
         # Somebody who does not even read that must not stay.

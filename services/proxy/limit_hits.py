@@ -37,10 +37,21 @@ class LimitHits:
         self._counter = Counter(
             "sharehouse_miner_limits_hit", "Limits that miners ran into", ["pool_label", "limit"], registry=registry
         )
+        self._refused = Counter(
+            "sharehouse_miner_connections_refused",
+            "Connections shut at the door, by the limit behind it",
+            ["pool_label", "reason"],
+            registry=registry,
+        )
         self.bans = Counter("sharehouse_miner_bans", "Addresses banned after mostly invalid shares", registry=registry)
         self.banned = Gauge("sharehouse_miner_addresses_banned", "Addresses that are banned now", registry=registry)
         self._clock = clock
         self._told: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def shut_out(self, limit: str, pool_label: str, address: str, **facts: object) -> None:
+        """As ``hit``, of a connection that was not let in."""
+        self._refused.labels(pool_label, limit).inc()
+        self.hit(limit, pool_label, address, **facts)
 
     def hit(self, limit: str, pool_label: str, address: str, **facts: object) -> None:
         """Counts a hit; logs it unless the same was told a moment ago. ``address`` is the peer's, without its port."""

@@ -33,12 +33,6 @@ class Metrics:
         self.connections_closed = Counter(
             "sharehouse_miner_connections_closed", "Connections ended, by reason", [*pool, "reason"], registry=registry
         )
-        self.connections_refused = Counter(
-            "sharehouse_miner_connections_refused",
-            "Connections shut at the door, by the limit behind it",
-            [*pool, "reason"],
-            registry=registry,
-        )
         self.junk_lines = Counter("sharehouse_miner_junk_lines", "Lines that are not Stratum", pool, registry=registry)
         self.shares = Counter(
             "sharehouse_shares",
@@ -192,10 +186,6 @@ class PoolMetrics:
         """Counts a change to another address."""
         self._metrics.failovers.labels(self._label, "return" if is_return else "fallback").inc()
         self.uses(address)
-
-    def refused(self, reason: str) -> None:
-        """Counts a connection that was not let in; ``reason`` is the limit's name."""
-        self._metrics.connections_refused.labels(self._label, reason).inc()
 
     def block_verdict(self, verdict: str) -> None:
         """Counts the pool's verdict on a block candidate."""

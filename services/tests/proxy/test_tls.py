@@ -107,6 +107,8 @@ async def test_plain_text_on_the_tls_port_is_told_so(started: Started, pool: Scr
         assert "stratum+ssl" in (await miner.read())["error"][1]
         await miner.closed()
         assert limit_hits(proxy, "tls_handshake") == 1
+        refused = {"pool_label": "normal", "reason": "tls_handshake"}
+        assert proxy.registry.get_sample_value("sharehouse_miner_connections_refused_total", refused) == 1
 
 
 async def test_tls_on_the_plain_port_is_counted(started: Started, pool: ScriptedPool) -> None:
