@@ -53,7 +53,7 @@ class Metrics:
             registry=registry,
         )
         self.unrecorded = Counter(
-            "sharehouse_shares_unrecorded",
+            "shares_unrecorded",
             "Shares that the spool could not keep: full, or its disk failing",
             pool,
             registry=registry,

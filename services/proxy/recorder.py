@@ -13,6 +13,7 @@ from services.warehouse.records import NO_HEADER, JobRecord
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.proxy.unrecorded import UnrecordedShares
     from services.proxy.work import Work
     from services.warehouse.records import BlockCandidate, Share
     from services.warehouse.spool import Spool
@@ -28,7 +29,8 @@ _root: Final = logging.getLogger()
 class Recorder:
     """Appends to one process' spool segment. A job that fell out of memory is spooled again, which does no harm."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, unrecorded: UnrecordedShares) -> None:
+        self.unrecorded = unrecorded
         self._spool = spool
         self._jobs: dict[bytes, None] = {}
 

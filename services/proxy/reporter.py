@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from services.proxy.metrics import Metrics
     from services.proxy.pool import Pool
     from services.proxy.session_book import SessionBook
+    from services.proxy.unrecorded import UnrecordedShares
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.spool import Spool
 
@@ -41,6 +42,7 @@ class Reporter:
         proxy: str,
         address: ClickHouseAddress,
         book: SessionBook,
+        unrecorded: UnrecordedShares,
         spool: Spool,
         lag: LoopLag,
         metrics: Metrics,
@@ -48,6 +50,7 @@ class Reporter:
     ) -> None:
         self._proxy = proxy
         self._book = book
+        self._unrecorded = unrecorded
         self._spool = spool
         self._lag = lag
         self._metrics = metrics
@@ -74,7 +77,8 @@ class Reporter:
                 await asyncio.sleep(0)
             ended = self._book.ended()[:_MOST_ENDED]
             rows = [row for _, row in told] + ended
-            await self._writer.write(rows, self._heartbeat(stopped=stopped))
+            lost = self._unrecorded.due()
+            await self._writer.write(rows, self._heartbeat(stopped=stopped), lost)
         except StoreUnavailable as error:
             self._failed(str(error))
             return False
@@ -84,6 +88,7 @@ class Reporter:
             self._failed(str(error))
             return False
         self._book.took(told, ended)
+        self._unrecorded.took(lost)
         if self._is_away:
             self._is_away = False
             log.info("reporting_again")

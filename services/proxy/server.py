@@ -20,6 +20,7 @@ from services.proxy.recorder import Recorder
 from services.proxy.reporter import Reporter
 from services.proxy.session_book import SessionBook
 from services.proxy.spool_metrics import SpoolMetrics
+from services.proxy.unrecorded import UnrecordedShares
 from services.stratum.header import compile_merkle_root
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
@@ -55,14 +56,16 @@ class Proxy:
         self.spool = spool = Spool.open(options.spool, max_bytes=options.spool_max_bytes)
         self._shipper = Shipper(options.spool, spool, options.clickhouse)
         self._shipping = asyncio.create_task(self._shipper.run())
-        metrics, recorder = Metrics(), Recorder(spool)
+        metrics = Metrics()
+        unrecorded = UnrecordedShares(options.name, str(spool.segment))
+        recorder = Recorder(spool, unrecorded)
         self.registry = metrics.registry
         gate = Gate(options.limits, metrics.registry)
         sessions = SessionBook(options.name, str(spool.segment))
         metrics.registry.register(SpoolMetrics(spool, self._shipper, sessions))
         self._lag = LoopLag(metrics.loop_lag.observe)
         self._reporter = Reporter(
-            options.name, options.clickhouse, sessions, spool, self._lag, metrics, self._pools_and_miners
+            options.name, options.clickhouse, sessions, unrecorded, spool, self._lag, metrics, self._pools_and_miners
         )
         self._reporting = asyncio.create_task(self._reporter.run())
         self.probes = Probes(metrics.registry, spool)

@@ -184,7 +184,7 @@ class ShareIntake:
             self.credited += flight.judgement.credited
             self.last_accepted_ms = flight.ts_ms
         share = self._share(flight, reason)
-        self._pool.recorder.share(share, flight.sent.work, partial(self._recorded, then))
+        self._pool.recorder.share(share, flight.sent.work, partial(self._recorded, share, then))
 
     def _share(self, flight: _Flight, reason: str) -> Share:
         sent, judgement = flight.sent, flight.judgement
@@ -229,16 +229,17 @@ class ShareIntake:
             extranonce2=b"",
             header=NO_HEADER,
         )
-        self._pool.recorder.share(share, None, partial(self._recorded, None))
+        self._pool.recorder.share(share, None, partial(self._recorded, share, None))
         self._miner.session.refuse(reply, error)
 
     def _credited_worker(self, worker: str) -> str:
         """'' unless authorized here: a stranger can neither credit nor debit a worker."""
         return worker if worker in self._miner.workers else ""
 
-    def _recorded(self, then: partial[None] | None, durable: bool) -> None:
+    def _recorded(self, share: Share, then: partial[None] | None, durable: bool) -> None:
         if not durable:
             self._pool.metrics.unrecorded.inc()
+            self._pool.recorder.unrecorded.note(share)
         if then is not None:
             then()
 

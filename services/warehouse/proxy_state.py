@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WRITE_SECONDS: Final = 5.0
 _PORTION: Final = 100
 _SETTINGS: Final = {"async_insert": 0}
-_TIMES: Final = ("updated", "connected", "disconnected", "last_share", "ts", "started")
+_TIMES: Final = ("updated", "connected", "disconnected", "last_share", "ts", "started", "first", "last")
 _COLUMNS: Final = {f"{name}_ms": name for name in _TIMES}
 
 
@@ -54,6 +54,26 @@ class Session(Struct, frozen=True, kw_only=True, rename=_COLUMNS):
     rejected_by_reason: dict[str, int]
     hash_rate: float
     """H/s, by the credited difficulty of the last minutes."""
+
+
+class Unrecorded(Struct, frozen=True, kw_only=True, rename=_COLUMNS):
+    """One worker's shares that a proxy's process could not record, as table `unrecorded_shares` keeps them.
+
+    Totals since the process began. Times are unix milliseconds.
+    """
+
+    updated_ms: int
+    """The greatest of a worker's rows counts."""
+    proxy: str
+    instance: str
+    pool_label: str
+    worker: str
+    first_ms: int
+    last_ms: int
+    accepted: int
+    rejected: int
+    difficulty_accepted: float
+    """Sum of the credited difficulty."""
 
 
 class PoolState(Struct, frozen=True, kw_only=True):
@@ -98,13 +118,15 @@ class StateWriter:
         self._connection = Connection(address, timeout_seconds=WRITE_SECONDS)
         self._schema_ready = False
 
-    async def write(self, sessions: Sequence[Session], heartbeat: Heartbeat) -> None:
+    async def write(
+        self, sessions: Sequence[Session], heartbeat: Heartbeat, unrecorded: Sequence[Unrecorded] = ()
+    ) -> None:
         """Raises StoreUnavailable, within WRITE_SECONDS and a little, where ClickHouse did not take it all."""
         try:
             with answered_within(WRITE_SECONDS):
                 async with asyncio.timeout(WRITE_SECONDS):
                     with cancellation_kept():
-                        await self._write(sessions, heartbeat)
+                        await self._write(sessions, heartbeat, unrecorded)
         except StoreUnavailable as error:
             # Who comes back with other data may have no tables.
             self._schema_ready = self._schema_ready and error.trouble == "slow"
@@ -113,12 +135,15 @@ class StateWriter:
     async def close(self) -> None:
         await self._connection.close()
 
-    async def _write(self, sessions: Sequence[Session], heartbeat: Heartbeat) -> None:
+    async def _write(self, sessions: Sequence[Session], heartbeat: Heartbeat, unrecorded: Sequence[Unrecorded]) -> None:
         if not self._schema_ready:
             await apply_migrations(self._address)
             self._schema_ready = True
         if sessions:
             await self._insert("sessions", session_fields(), await _encoded_in_portions(sessions))
+        if unrecorded:
+            rows = b"\n".join([_encoded(row) for row in unrecorded])
+            await self._insert("unrecorded_shares", Unrecorded.__struct_encode_fields__, rows)
         columns = heartbeat_columns(heartbeat)
         await self._insert("heartbeats", tuple(columns), msgspec.json.encode(columns))
 
@@ -155,7 +180,7 @@ def heartbeat_columns(heartbeat: Heartbeat) -> dict[str, Any]:
     return row | {f"pools.{name}": [pool[name] for pool in pools] for name in PoolState.__struct_fields__}
 
 
-def _columns(record: Session | Heartbeat) -> dict[str, Any]:
+def _columns(record: Session | Unrecorded | Heartbeat) -> dict[str, Any]:
     row: dict[str, Any] = msgspec.to_builtins(record)
     for name in _TIMES:
         if row.get(name) is not None:
@@ -163,14 +188,16 @@ def _columns(record: Session | Heartbeat) -> dict[str, Any]:
     return row
 
 
-def _encoded(session: Session) -> bytes:
+def _encoded(record: Session | Unrecorded) -> bytes:
+    columns = _columns(record)
     try:
-        return msgspec.json.encode(_columns(session))
+        return msgspec.json.encode(columns)
     except UnicodeEncodeError:
         # A lone surrogate, which JSON from a miner may spell and UTF-8 cannot.
-        workers = tuple(_storable(worker) for worker in session.workers)
-        return _encoded(msgspec.structs.replace(session, workers=workers, user_agent=_storable(session.user_agent)))
+        return msgspec.json.encode({name: _storable(value) for name, value in columns.items()})
 
 
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
+def _storable(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_storable(one) for one in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -29,7 +29,7 @@ SERIES = (
     'sharehouse_notify_fanout_seconds_count{pool_label="normal"} 1.0',
     'sharehouse_reloads_total{result="refused"} 0.0',
     'sharehouse_pool_latency_seconds_count{pool_label="normal"} 1.0',
-    'sharehouse_shares_unrecorded_total{pool_label="normal"} 0.0',
+    'shares_unrecorded_total{pool_label="normal"} 0.0',
     "sharehouse_spool_recording 1.0",
     "sharehouse_spool_rows ",
     "sharehouse_spool_bytes ",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import tomllib
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from services import VERSION
 from services.proxy import reporter, session_book
 from services.proxy.loop_lag import LoopLag
+from services.tests.conftest import run_sql
 from services.tests.proxy.conftest import miner_port
 from services.tests.proxy.talking_miner import TalkingMiner
 from services.warehouse.queries import Queries
@@ -104,6 +106,28 @@ async def test_a_stop_ends_the_sessions(
     (ended,) = await queries.sessions(now, ended_within_seconds=60)
     assert ended.disconnect_reason == "proxy stopping"
     await miner.__aexit__()
+
+
+async def test_shares_that_the_spool_could_not_keep_are_told_by_worker(
+    started: Started, pool: ScriptedPool, database: ClickHouseAddress, queries: Queries
+) -> None:
+    async with started(pool.port, database, spool_max_bytes=0) as proxy:
+        async with TalkingMiner(miner_port(proxy)) as miner:
+            job = await miner.start("farm.rig")
+            shares = [miner.share(job, start=1000 * number, worker="farm.rig") for number in range(3)]
+            for share in (*shares, shares[0]):
+                await miner.ask("mining.submit", share)
+            _, session = await told(queries, shares=4)
+    columns = "pool_label, worker, accepted, rejected, difficulty_accepted"
+    sql = f"SELECT {columns} FROM {database.database}.unrecorded_shares FINAL FORMAT JSONEachRow"
+    assert json.loads(run_sql(database, sql)) == {
+        "pool_label": "normal",
+        "worker": "farm.rig",
+        "accepted": 3,
+        "rejected": 1,
+        "difficulty_accepted": pytest.approx(3 * session.difficulty),
+    }
+    assert run_sql(database, f"SELECT count() FROM {database.database}.shares").strip() == b"0"
 
 
 async def mines_on(proxy: Proxy) -> None:

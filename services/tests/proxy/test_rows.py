@@ -156,7 +156,7 @@ async def test_with_the_spool_full_the_pools_verdict_still_goes_on_but_is_counte
                 assert "spool" in await answer.text()
             async with web.get(url + "/healthz") as answer:
                 assert answer.status == 200
-    (line,) = [line for line in metrics.splitlines() if line.startswith("sharehouse_shares_unrecorded_total{")]
+    (line,) = [line for line in metrics.splitlines() if line.startswith("shares_unrecorded_total{")]
     assert float(line.split()[-1]) >= 1
 
 
