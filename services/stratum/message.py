@@ -54,7 +54,8 @@ class Response(NamedTuple):
 def decode(line: bytes) -> Request | Response:
     """One line to a message. Raises ProtocolError for all that is not a JSON object with a method or an id."""
     try:
-        message = _decode_json(line)
+        # There is firmware that quotes as Python does.
+        message = _decode_json(line if line[:2] != b"{'" else line.replace(b"'", b'"'))
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"not JSON: {str(error)[:100]}") from None
     if not isinstance(message, dict):

@@ -284,6 +284,8 @@ class PoolSession:
 def _own_id(value: Any) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
+    if isinstance(value, float):  # where a pool's language knows no other numbers
+        return int(value) if value.is_integer() else None
     return int(value) if isinstance(value, str) and len(value) < 19 and value.isascii() and value.isdigit() else None
 
 
