@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 ROOT = Path(__file__).parents[3]
-NAME = re.compile(r"\b(?:sharehouse|process)_[a-z0-9_]+\b")
+NAME = re.compile(r"\b(?:(?:sharehouse|process)_[a-z0-9_]+|shares_unrecorded_total)\b")
 
 
 def metrics_named(text: str) -> set[str]:
