@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from services.api.errors import error_response, install_error_handlers
+from services.api.periods import period_routes
 from services.api.reference import install_reference
 from services.api.routes import health_routes, stats_routes
 from services.api.shared_answers import SharedAnswers
@@ -67,6 +68,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     shared = SharedAnswers()
     app.include_router(summary_routes(queries, shared, options, clock))
     app.include_router(stats_routes(queries, shared, options, clock))
+    app.include_router(period_routes(queries, shared, options, clock))
     return app
 
 

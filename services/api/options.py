@@ -27,8 +27,8 @@ class ApiOptions:
     `read_tokens` (API_TOKENS) carry the scope `read`, `admin_tokens` (REWARDS_POST_TOKEN) the scope `admin`; neither
     scope includes the other. With a `jwt_secret` (API_JWT_SECRET) HS256 tokens signed by it are accepted too.
     `share_value_basis` and `coin` are explained in docs/API.md. `trusted_proxies` (TRUSTED_PROXIES) are addresses and
-    networks whose X-Forwarded-For is believed. `pool_fee` (a fraction) and the smallest payout are told, and no more.
-    Raises ApiOptionError for a value that cannot stand.
+    networks whose X-Forwarded-For is believed. `pool_fee`, `worker_percentage` (fractions) and the smallest payout are
+    told, and no more. Raises ApiOptionError for a value that cannot stand.
     """
 
     host: str = "127.0.0.1"
@@ -40,6 +40,7 @@ class ApiOptions:
     coin: Coin = "btc"
     share_value_basis: ShareValueBasis = "actual"
     trusted_proxies: tuple[str, ...] = ()
+    worker_percentage: float = 0.015
     pool_fee: float = 0.0
     minimum_payout_threshold: float = 0.0
     minimum_payout_threshold_unit: str = "BTC"

@@ -15,6 +15,9 @@ TOKEN_REFUSED: Final[Responses] = {
     401: {"model": ErrorBody, "description": "No token, or one that is not valid", "headers": _REQUEST_ID},
     403: {"model": ErrorBody, "description": "The token lacks the scope", "headers": _REQUEST_ID},
 }
+PERIOD_REFUSED: Final[Responses] = {
+    400: {"model": ErrorBody, "description": "There is no such period", "headers": _REQUEST_ID},
+}
 PARAMETER_REFUSED: Final[Responses] = {
     422: {"model": ParameterErrorBody, "description": "A parameter was refused", "headers": _REQUEST_ID},
 }

@@ -115,6 +115,7 @@ def api(configuration: Configuration) -> ApiOptions:
             coin=settings.coin,
             share_value_basis=settings.share_value_basis,
             trusted_proxies=settings.trusted_proxies,
+            worker_percentage=settings.worker_percentage,
             pool_fee=settings.pool_fee,
             minimum_payout_threshold=settings.minimum_payout_threshold,
             minimum_payout_threshold_unit=settings.minimum_payout_threshold_unit,

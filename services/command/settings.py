@@ -117,6 +117,7 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = ()
     share_value_basis: Literal["actual", "credited"] = "actual"
     coin: Literal["btc", "bch"] = "btc"
+    worker_percentage: Annotated[float, Field(ge=0, le=1)] = 0.015
     pool_fee: Annotated[float, Field(ge=0, le=1)] = 0.0
     minimum_payout_threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     minimum_payout_threshold_unit: Text = "BTC"

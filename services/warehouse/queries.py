@@ -29,6 +29,7 @@ from services.warehouse.results import (
     MinerTotals,
     PoolStats,
     WindowSums,
+    WorkerPeriod,
     WorkerStats,
 )
 from services.warehouse.share_rows import share_filters
@@ -52,6 +53,7 @@ __all__ = [
     "StoreUnavailable",
     "Trouble",
     "WindowSums",
+    "WorkerPeriod",
     "WorkerStats",
 ]
 
@@ -102,6 +104,14 @@ class Queries:
         return [
             WorkerStats(name, _is_ok(last_ms, now), last_ms // 1000, *_window_sums(windows, sums))
             for name, *sums, last_ms in await self._rows(sums_by_worker(windows, filters), bound)
+        ]
+
+    async def worker_period(self, start: int, end: int) -> list[WorkerPeriod]:
+        """Workers with an accepted share in [start, end), unix seconds, by name."""
+        windows = [(start, end)]
+        return [
+            WorkerPeriod(name, _is_ok(last_ms, end), last_ms // 1000, *_window_sums(windows, sums))
+            for name, *sums, last_ms in await self._rows(sums_by_worker(windows, ""), {})
         ]
 
     async def miners(self, now: int) -> list[MinerRow]:

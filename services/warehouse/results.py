@@ -60,6 +60,21 @@ class WorkerStats:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerPeriod:
+    """A worker's accepted shares in a period."""
+
+    worker: str
+    ok: bool
+    """Whether the last one is less than 10 minutes before the period's end."""
+    last_share: int
+    sums: WindowSums
+
+    @property
+    def state(self) -> Literal["ok", "offline"]:
+        return "ok" if self.ok else "offline"
+
+
+@dataclass(frozen=True, slots=True)
 class MinerRow:
     """The shares of one worker name on one pool, of all its connections together, over the last 24 h."""
 

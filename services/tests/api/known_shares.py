@@ -103,6 +103,27 @@ def expected_workers(
     return answer
 
 
+def expected_period(shares: list[KnownShare], start: int, end: int, *, basis: str) -> dict[str, Any]:
+    """The workers of /api/workers/timerange, by name."""
+    inside = [s for s in shares if s.accepted and start * 1000 <= s.ts_ms < end * 1000]
+    answer = {}
+    for name in {share.worker for share in inside}:
+        own = [share for share in inside if share.worker == name]
+        last_ms = max(share.ts_ms for share in own)
+        sums = {"actual": math.fsum(s.actual for s in own), "credited": math.fsum(s.credited for s in own)}
+        answer[name] = {
+            "hashrate": sums["credited"] * 2**32 / (end - start) / 1e9,
+            "hash_rate_unit": "Gh/s",
+            "shares": len(own),
+            "share_value": sums[basis],
+            "share_value_actual": sums["actual"],
+            "share_value_credited": sums["credited"],
+            "state": "ok" if end * 1000 - last_ms < 600_000 else "offline",
+            "last_share": last_ms // 1000,
+        }
+    return answer
+
+
 def _window(shares: list[KnownShare], name: str, start: int, end: int, value: str, basis: str) -> dict[str, Any]:
     inside = [share for share in shares if start * 1000 <= share.ts_ms < end * 1000]
     sums = {"actual": math.fsum(s.actual for s in inside), "credited": math.fsum(s.credited for s in inside)}

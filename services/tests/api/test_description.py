@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 ROOT = Path(__file__).parents[3]
+PATHS = ("/api/workers/stats", "/api/workers/timerange", "/api/workers/share-value/{day}")
 GUIDE = (ROOT / "docs" / "API.md").read_text()
 
 
@@ -70,6 +71,12 @@ async def test_answers_are_as_described(store: ClickHouseAddress) -> None:
             ("/api/stats/summary", {}, {}),
             ("/api/workers/stats", {}, READ),
             ("/api/workers/stats", {}, {}),
+            ("/api/workers/timerange", {"start_time": "9", "end_time": "9"}, READ),
+            (
+                "/api/workers/timerange",
+                {"start_time": f"{time.time() - 900:.0f}", "end_time": f"{time.time():.0f}"},
+                READ,
+            ),
             ("/api/pool/stats", {"pool": "x" * 257}, READ),
         ]
         for path, parameters, headers in calls:
@@ -111,11 +118,11 @@ def test_the_guides_examples_have_the_fields_that_are_sent() -> None:
     examples = [json.loads(block) for block in blocks("json")]
     schemas = [
         whole["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-        for path in ("/health", "/api/stats/summary", "/api/pool/stats", "/api/workers/stats")
+        for path in ("/health", "/api/stats/summary", "/api/pool/stats", *PATHS)
     ]
-    for example, schema in zip(examples[:4], schemas, strict=True):
+    for example, schema in zip(examples[:6], schemas, strict=True):
         assert_described(example, schema, whole, "example")
-    assert ErrorBody(**examples[4]).error.code == "INVALID_TOKEN"
+    assert ErrorBody(**examples[6]).error.code == "INVALID_TOKEN"
 
 
 def test_the_guide_lists_every_error_code() -> None:
@@ -132,7 +139,7 @@ async def test_the_guides_commands_and_program_run(store: ClickHouseAddress) -> 
         environment = {**os.environ, "TOKEN": "reader-token", "API_URL": str(client.base_url)}
         commands = [block.replace("http://localhost:8888", str(client.base_url)) for block in blocks("bash")]
         curls = [command for command in commands if command.startswith("curl")]
-        assert len(curls) == 5
+        assert len(curls) == 7
         for command in curls:
             script = command.replace("curl ", "curl --silent --show-error --fail-with-body ")
             ended = await asyncio.create_subprocess_shell(
