@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 ROOT = Path(__file__).parents[3]
-NAME = re.compile(r"\b(?:(?:sharehouse|process)_[a-z0-9_]+|shares_unrecorded_total)\b")
+UNPREFIXED = "shares_unrecorded_total"
+"""A name that others rely on."""
+NAME = re.compile(rf"\b(?:(?:sharehouse|process)_[a-z0-9_]+|{UNPREFIXED})\b")
 
 
 def metrics_named(text: str) -> set[str]:

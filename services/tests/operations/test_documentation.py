@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from services.command.settings import Settings
 from services.proxy.options import Limits
-from services.tests.operations.conftest import ROOT, metrics_named
+from services.tests.operations.conftest import ROOT, UNPREFIXED, metrics_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,16 +21,14 @@ ELSEWHERE = {"SPOOL", "DATA"}
 
 
 def test_every_metric_is_explained_and_no_other(operations: str, families: dict[str, str]) -> None:
-    ours = {name for name in families if name.startswith("sharehouse_")}
+    ours = {name for name in families if not name.startswith("process_")}
     assert len(ours) > 30
-    tables = "\n".join(line for line in operations.splitlines() if line.startswith("| `sharehouse_"))
-    assert metrics_named(tables) == ours
+    assert metrics_named(_tables(operations)) == ours
 
 
 def test_every_metric_has_the_prefix_and_its_unit_or_kind(families: dict[str, str]) -> None:
     for name, kind in families.items():
-        # The one name that is promised without the prefix.
-        assert name.startswith(("sharehouse_", "process_")) or name == "shares_unrecorded_total", name
+        assert name.startswith(("sharehouse_", "process_")) or name == UNPREFIXED, name
         assert name.endswith("_total") == (kind == "counter"), name
         if kind == "histogram":
             assert name.endswith("_seconds"), name
@@ -44,15 +42,18 @@ def test_the_labels_of_every_metric_are_told(
     operations: str, families: dict[str, str], labels_of: dict[str, frozenset[str]]
 ) -> None:
     for name in families:
-        if name.startswith("sharehouse_"):
+        if not name.startswith("process_"):
             told = {tuple(found.split(", ")) if found else () for found in _labels_told(operations, name)}
             (labels,) = told
             assert frozenset(labels) == labels_of.get(name, frozenset()), name
 
 
 def _labels_told(operations: str, name: str) -> list[str]:
-    tables = "\n".join(line for line in operations.splitlines() if line.startswith("| `sharehouse_"))
-    return re.findall(rf"`{name}(?:\{{([^}}]*)\}})?`", tables)
+    return re.findall(rf"`{name}(?:\{{([^}}]*)\}})?`", _tables(operations))
+
+
+def _tables(operations: str) -> str:
+    return "\n".join(line for line in operations.splitlines() if re.match(r"\| `(sharehouse|shares)_", line))
 
 
 def test_every_limit_and_setting_is_explained_somewhere() -> None:
