@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.proxy.conduct import Conduct
 from services.proxy.limit_hits import LimitHits
+from services.proxy.row_budget import CONNECTIONS_WORTH, RowBudget
 from services.proxy.worker_names import WorkerNames
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Gate:
     ) -> None:
         self.limits = limits
         self.hits = LimitHits(registry, clock)
+        self.strangers_rows = RowBudget(limits.unauthorized_rows * CONNECTIONS_WORTH)
         self._names = WorkerNames(limits.new_workers_a_day)
         self.clock = clock
         self._addresses: dict[str, _Address] = {}

@@ -58,6 +58,12 @@ class Metrics:
             pool,
             registry=registry,
         )
+        self.strangers_unrecorded = Counter(
+            "sharehouse_shares_unauthorized_unrecorded",
+            "Shares in a name that was not authorized, beyond the rows that these may cause",
+            pool,
+            registry=registry,
+        )
         self.block_candidates = Counter(
             "sharehouse_block_candidates", "Shares that met their job's network target", pool, registry=registry
         )
@@ -75,6 +81,12 @@ class Metrics:
         )
         self.upstreams_lost = Counter(
             "sharehouse_upstreams_lost", "Pool connections lost or failed", pool, registry=registry
+        )
+        self.floods = Counter(
+            "sharehouse_pool_floods",
+            "Times that a pool was not read for a while, since it sent too much that nobody asked for",
+            pool,
+            registry=registry,
         )
         self.failovers = Counter(
             "sharehouse_failovers",
@@ -154,8 +166,10 @@ class PoolMetrics:
         self.shares_below_pool = metrics.shares_below_pool.labels(pool_label)
         self.difficulty_accepted = metrics.difficulty_accepted.labels(pool_label)
         self.unrecorded = metrics.unrecorded.labels(pool_label)
+        self.strangers_unrecorded = metrics.strangers_unrecorded.labels(pool_label)
         self.block_candidates = metrics.block_candidates.labels(pool_label)
         self.late_verdicts = metrics.late_verdicts.labels(pool_label)
+        self.floods = metrics.floods.labels(pool_label)
         self.upstreams_connecting = metrics.upstreams.labels(pool_label, "connecting")
         self.upstreams_ready = metrics.upstreams.labels(pool_label, "ready")
         self.upstreams_lost = metrics.upstreams_lost.labels(pool_label)

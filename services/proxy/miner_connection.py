@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _CLOSE_SECONDS: Final = 5.0
+_LINGER_SECONDS: Final = 1.0
+_STILL_SENDING: Final = frozenset({"line too long", "not Stratum", "mostly invalid shares", "TLS on the plain port"})
+"""After these the peer may be amid sending: a close at once would be a reset, which overtakes our reason."""
 TLS_HELLO: Final = b"\x16\x03"
 
 
@@ -67,14 +70,19 @@ class MinerConnection(asyncio.Protocol):
         if transport is None or self._why:
             return
         self._why = why
+        self.miner.session.finish()
         if (limit := LIMIT_OF_REASON.get(why)) is not None:
             self._hit(limit)
         if data := self.miner.session.outgoing():
             transport.write(data)
-        transport.close()
+        linger = why in _STILL_SENDING and transport.can_write_eof()
+        if linger:
+            transport.write_eof()
+        else:
+            transport.close()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(_CLOSE_SECONDS, transport.abort)
+        self._timer = self._loop.call_later(_LINGER_SECONDS if linger else _CLOSE_SECONDS, transport.abort)
 
     # asyncio.Protocol
 

@@ -6,6 +6,7 @@ What needs no decision is answered here; the rest comes out as an event with the
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,13 @@ from services.stratum.reject import MALFORMED, UNSUPPORTED, ProtocolError, Rejec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_EXPECTED = 'Stratum is one JSON object a line, such as {"id":1,"method":"mining.subscribe","params":[]}'
+_HTTP = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|OPTIONS|CONNECT|PRI) \S+ HTTP/")
+_HTTP_TEXT = b"This port speaks Stratum, not HTTP.\n"
+_HTTP_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_HTTP_TEXT), _HTTP_TEXT)
+)
 _SUGGEST_DIFFICULTY = "mining.suggest_difficulty"
 
 
@@ -114,12 +122,13 @@ Event = (
 class MinerSession:
     """One connection's framing and order of answers. Methods that speak queue bytes for :meth:`outgoing`."""
 
-    __slots__ = ("_lines", "_order", "_out")
+    __slots__ = ("_finished", "_lines", "_order", "_out")
 
     def __init__(self, max_line_bytes: int) -> None:
         self._lines = LineBuffer(max_line_bytes)
         self._order = ReplyOrder()
         self._out = bytearray()
+        self._finished = False
 
     @property
     def unanswered(self) -> int:
@@ -140,6 +149,8 @@ class MinerSession:
     def receive(self, data: bytes) -> Iterator[Event]:
         """Yields what the miner's bytes mean. Raises LineTooLongError; other senseless lines become Junk."""
         for line in self._lines.feed(data):
+            if self._finished:
+                return
             try:
                 parsed = message.decode(line)
                 if isinstance(parsed, message.Response):
@@ -147,8 +158,12 @@ class MinerSession:
                     continue
                 id_text = _id_text(parsed.id)
             except ProtocolError as error:
-                self._out += message.refusal(None, MALFORMED.code, f"{MALFORMED.message}: {error}")
-                yield Junk(str(error))
+                if _HTTP.match(line):
+                    self._out += _HTTP_ANSWER
+                    yield Junk("an HTTP request")
+                else:
+                    self._out += message.refusal(None, MALFORMED.code, f"{MALFORMED.message}: {error}; {_EXPECTED}")
+                    yield Junk(str(error))
                 continue
             yield self._requested(parsed, id_text)
 
@@ -197,6 +212,10 @@ class MinerSession:
     def show_message(self, text: str) -> None:
         """client.show_message."""
         self._out += message.notification("client.show_message", [text])
+
+    def finish(self) -> None:
+        """Takes nothing more: the connection ends."""
+        self._finished = True
 
     def farewell(self, why: str) -> None:
         """An error that answers no request: why the connection ends."""

@@ -76,6 +76,9 @@ class Limits:
     new_workers_a_day: int = 50_000
     """Worker names that this proxy did not see on this day (UTC) or the one before; beyond it they are refused."""
     junk_lines: int = 10
+    unauthorized_rows: int = 10
+    """Rows a minute of submits in a name that the connection did not authorize; the rest is only counted. All
+    connections of a proxy together: a hundred times as many."""
     invalid_shares: float = 100.0
     """So many, and more than half of all, within about ``ban_window_seconds``: the address is banned."""
     ban_window_seconds: float = 300.0

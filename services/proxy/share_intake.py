@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from services.proxy.block_candidate import CandidateKeeper
 from services.proxy.conduct import is_rounded_down
 from services.proxy.judgement import Judgement, judge, shows_work
+from services.proxy.row_budget import RowBudget
 from services.stratum.message import Response
 from services.stratum.reject import (
     DUPLICATE,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from services.proxy.miner import Miner
     from services.proxy.miner_session import MalformedSubmit, SubmitAsked
     from services.proxy.reply_order import Reply
-    from services.proxy.work import SentJob
+    from services.proxy.work import SentJob, Work
     from services.stratum.miner_request import Submit
 
 _ACCEPTED: Final = Response(None, True, None)
@@ -49,7 +50,16 @@ class ShareIntake:
     ``credited`` is the sum of the accepted shares' credited difficulty, ``last_accepted_ms`` when the last one came.
     """
 
-    __slots__ = ("_miner", "_pool", "accepted", "credited", "in_flight", "last_accepted_ms", "rejected_by_reason")
+    __slots__ = (
+        "_miner",
+        "_pool",
+        "_strangers",
+        "accepted",
+        "credited",
+        "in_flight",
+        "last_accepted_ms",
+        "rejected_by_reason",
+    )
 
     def __init__(self, miner: Miner) -> None:
         self.accepted = 0
@@ -57,6 +67,7 @@ class ShareIntake:
         self.last_accepted_ms = 0
         self.rejected_by_reason: dict[str, int] = {}
         self.in_flight = 0
+        self._strangers: RowBudget | None = None
         self._miner = miner
         self._pool = miner.pool
 
@@ -184,7 +195,7 @@ class ShareIntake:
             self.credited += flight.judgement.credited
             self.last_accepted_ms = flight.ts_ms
         share = self._share(flight, reason)
-        self._pool.recorder.share(share, flight.sent.work, partial(self._recorded, share, then))
+        self._keep(share, flight.sent.work, then)
 
     def _share(self, flight: _Flight, reason: str) -> Share:
         sent, judgement = flight.sent, flight.judgement
@@ -229,8 +240,24 @@ class ShareIntake:
             extranonce2=b"",
             header=NO_HEADER,
         )
-        self._pool.recorder.share(share, None, partial(self._recorded, share, None))
+        self._keep(share, None, None)
         self._miner.session.refuse(reply, error)
+
+    def _keep(self, share: Share, work: Work | None, then: partial[None] | None) -> None:
+        """Spools a row; those of strangers only as far as their budget goes."""
+        if not share.worker and not self._has_room_for_a_stranger():
+            self._pool.metrics.strangers_unrecorded.inc()
+            if then is not None:
+                then()
+            return
+        self._pool.recorder.share(share, work, partial(self._recorded, share, then))
+
+    def _has_room_for_a_stranger(self) -> bool:
+        gate = self._pool.gate
+        if self._strangers is None:
+            self._strangers = RowBudget(self._pool.limits.unauthorized_rows)
+        now = gate.clock()
+        return self._strangers.take(now) and gate.strangers_rows.take(now)
 
     def _credited_worker(self, worker: str) -> str:
         """'' unless authorized here: a stranger can neither credit nor debit a worker."""

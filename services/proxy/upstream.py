@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from services.proxy.awaited_verdicts import AwaitedVerdicts
 from services.proxy.keepalive import keep_alive
+from services.proxy.pool_pace import MESSAGES_A_TURN, PoolPace
 from services.proxy.upstream_listener import Loss
 from services.proxy.work import Work
 from services.stratum.pool_session import (
@@ -67,12 +69,12 @@ class Upstream(asyncio.Protocol):
         self.current_prevhash = b""
         self.is_alive = False
         """Whether shares can be forwarded."""
-        self._pool = pool
-        self._first_users = users
+        self._pool, self._first_users = pool, users
         self._patience = pool.proxy.patience
         self._loop = asyncio.get_running_loop()
         self._session = PoolSession(USER_AGENT)
         self._transport: asyncio.Transport | None = None
+        self._pace = PoolPace(pool, endpoint, lambda: self.data_received(b""))
         self._timer: asyncio.TimerHandle | None = None
         self._configured = self._subscribed = self._authorized = self._ended = self._retiring = self._flush_due = False
         self._users: dict[str, None] = {}
@@ -181,6 +183,7 @@ class Upstream(asyncio.Protocol):
         self._pool.upstreams.add(self)
         self._count_as(self._pool.metrics.upstreams_connecting)
         self._transport = transport
+        self._pace.begin(transport)
         transport.set_write_buffer_limits(high=_MAX_QUEUED_BYTES)
         keep_alive(transport.get_extra_info("socket"))
         self._set_timer(self._patience.handshake_seconds, self._silent, "the pool did not answer the handshake")
@@ -189,9 +192,14 @@ class Upstream(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
         self._heard_at = self._loop.time()
+        taken = unasked = 0
         try:
-            for event in self._session.receive(data):
+            for event in islice(self._session.receive(data), MESSAGES_A_TURN):
+                taken += 1
+                unasked += not isinstance(event, (SubmitAnswered, Authorized))
                 self._handle(event)
                 if self._ended:
                     return
@@ -201,11 +209,13 @@ class Upstream(asyncio.Protocol):
             log.exception("upstream_error", pool=self.endpoint.address)
             self.end("internal error")
         self._flush()
+        self._pace.took(taken, unasked)
 
     def eof_received(self) -> None:
-        self.end("the pool closed the connection")
+        self.connection_lost(None)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._pace.finish()
         self.end(f"connection lost: {error}" if error else "the pool closed the connection")
 
     def pause_writing(self) -> None:
@@ -249,7 +259,8 @@ class Upstream(asyncio.Protocol):
                 self._handle_rare(event)
 
     def _handle_rare(self, event: Event) -> None:
-        pool, endpoint = self._pool, self.endpoint
+        endpoint = self.endpoint
+        facts = {"pool_label": self._pool.name, "pool": endpoint.address}
         match event:
             case SubscribeRefused(code, message):
                 self.end(f"the pool refused the subscription: {code} {message}", conclusive=True)
@@ -258,16 +269,14 @@ class Upstream(asyncio.Protocol):
             case ReconnectAsked(host, port, wait_seconds):
                 if host in ("", endpoint.host):
                     self._end(Loss("the pool asked to reconnect", wait_seconds, port=port))
-                else:
-                    log.warning(
-                        "pool_redirect_refused", pool_label=pool.name, pool=endpoint.address, host=host, port=port
-                    )
-            case MessageShown(text):
-                log.info("pool_message", pool_label=pool.name, pool=endpoint.address, text=text)
+                elif self._pace.may_tell():
+                    log.warning("pool_redirect_refused", host=host, port=port, **facts)
+            case MessageShown(text) if self._pace.may_tell():
+                log.info("pool_message", text=text, **facts)
             case Unreadable(why):
                 self._unreadable += 1
                 if self._unreadable == 1:
-                    log.warning("pool_unreadable", pool_label=pool.name, pool=endpoint.address, why=why)
+                    log.warning("pool_unreadable", why=why, **facts)
                 if self._unreadable > _MAX_UNREADABLE:
                     self.end("the pool does not speak Stratum", conclusive=True)
 

@@ -13,6 +13,8 @@ from services.stratum.reject import ProtocolError
 
 MAX_JOB_ID_CHARS = 128
 MAX_MERKLE_BRANCH = 32
+MAX_COINBASE_BYTES = 128 * 1024
+"""Some 3,800 outputs. More would fill what may be queued for a miner with a single job."""
 _SHARED_JOBS = 64
 _SHARED_CHARS = 16 * 1024
 """A pool sends a job to each of its connections: read once, it is one object for all of them."""
@@ -55,6 +57,8 @@ class Job:
         content = (prevhash, coinbase1, coinbase2, version, nbits, ntime, *branch)
         if not all(isinstance(text, str) for text in content):
             raise ProtocolError("notify with a field that is not hex")
+        if len(coinbase1) + len(coinbase2) > 2 * MAX_COINBASE_BYTES:
+            raise ProtocolError(f"coinbase longer than {MAX_COINBASE_BYTES} bytes")
         shared = len(job_id) + sum(map(len, content)) <= _SHARED_CHARS
         return (_job if shared else _job.__wrapped__)(job_id, bool(params[-1]), *content)
 

@@ -34,6 +34,9 @@ else:
     _encode_json = msgspec.json.Encoder().encode
 
 
+MAX_RELAYED_BYTES = 16 * 1024
+
+
 class Request(NamedTuple):
     """A call, or a notification where ``id`` is None. ``id`` is any JSON value and is echoed as it came."""
 
@@ -56,7 +59,9 @@ def decode(line: bytes) -> Request | Response:
     try:
         # There is firmware that quotes as Python does.
         message = _decode_json(line if line[:2] != b"{'" else line.replace(b"'", b'"'))
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ProtocolError("not JSON that can be read: nested too deeply") from None
+    except ValueError as error:
         raise ProtocolError(f"not JSON: {str(error)[:100]}") from None
     if not isinstance(message, dict):
         raise ProtocolError("not a JSON object")
@@ -97,11 +102,18 @@ def answer(request_id: Any, result: Any) -> bytes:
 
 
 def relayed(request_id: Any, response: Response) -> bytes:
-    """Another peer's answer, unchanged but for the id."""
+    """Another peer's answer, unchanged but for the id; one of absurd size or depth in short."""
     message = {"id": request_id, "result": response.result, "error": response.error}
     if response.reject_reason is not None:
         message["reject-reason"] = response.reject_reason
-    return _line(message)
+    try:
+        line = _line(message)
+    except RecursionError:  # read at a smaller stack depth than this
+        line = b""
+    if 0 < len(line) <= MAX_RELAYED_BYTES:
+        return line
+    code, text = error_of(response) or (20, "An answer too long to hand on")
+    return refusal(request_id, code, text)
 
 
 def refusal(request_id: Any, code: Any, message: Any, *, result: Any = None) -> bytes:

@@ -23,6 +23,7 @@ MAX_EXTRANONCE2_BYTES = 16
 DEFAULT_POOL_MASK = 0x1FFFE000
 MAX_DIFFICULTY = 2.0**192
 MIN_DIFFICULTY = 2.0**-48
+_AWAITED = frozenset({"mining.configure", "mining.subscribe", "mining.authorize", "mining.submit"})
 _WITH_AGENT = "with user agent"
 
 
@@ -218,7 +219,9 @@ class PoolSession:
     def _call(self, method: str, params: list[Any], note: str = "") -> int:
         request_id = self._next_id
         self._next_id += 1
-        self._pending[request_id] = (method, note)
+        # Only what is waited for is kept: a pool that never answers the rest costs nothing.
+        if method in _AWAITED:
+            self._pending[request_id] = (method, note)
         self._out += message.request(request_id, method, params)
         return request_id
 

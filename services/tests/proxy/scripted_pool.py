@@ -90,6 +90,10 @@ class PoolConnection:
     def call(self, method: str, params: list[Any]) -> None:
         self.send({"id": None, "method": method, "params": params})
 
+    def close(self) -> None:
+        """Sends what is queued, then closes."""
+        self._writer.close()
+
     def drop(self) -> None:
         self._writer.transport.abort()
 

@@ -261,8 +261,9 @@ async def test_the_pool_is_not_dialled_for_what_is_not_stratum(proxy: Proxy, poo
 async def test_a_web_browser_is_told_why_and_sent_away(miner: TalkingMiner) -> None:
     miner.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 
-    assert (await miner.read())["error"][0] == 20
-    await miner.closed()
+    answer = await miner.reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert answer.endswith(b"\r\n\r\nThis port speaks Stratum, not HTTP.\n")
 
 
 @pytest.mark.parametrize("script", [Script(ignored=frozenset({"mining.configure"})), Script(refuses_agent=True)])

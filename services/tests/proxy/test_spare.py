@@ -51,7 +51,7 @@ async def test_nothing_is_dialled_before_a_miner_speaks_stratum(started: Started
     async with ScriptedPool() as pool, started(pool.port, keeps_spare=True) as proxy:
         async with TalkingMiner(miner_port(proxy)) as check:
             check.write(b"GET / HTTP/1.1\r\n\r\n")
-            await check.closed()
+            assert (await check.reader.read()).startswith(b"HTTP/1.1 400")
         await asyncio.sleep(0.1)
         assert pool.connections == []
 
