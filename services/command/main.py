@@ -67,7 +67,7 @@ def up_command(
 @app.command("clickhouse", epilog="Example: CLICKHOUSE_PORT=8124 sharehouse clickhouse --data /srv/sharehouse")
 def clickhouse_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
     """Run the embedded ClickHouse server alone."""
-    from services.command import options, storage
+    from services.command import cold_bucket, options, storage
     from services.command.run import run
 
     found = _start("clickhouse", config, data)
@@ -77,6 +77,7 @@ def clickhouse_command(config: Config = configuration.DEFAULT_CONFIG, data: Data
     if bucket is not None:
         if found.settings.aws_s3_prefix is None:
             found.data.keep_s3_prefix(bucket.prefix)
+        cold_bucket.ColdBucket(bucket, found.data).keep()
         # The storage file reads these, here as in clickhouse-server.
         os.environ.update(bucket.environment())
     from services.warehouse.embedded.server import serve

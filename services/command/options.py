@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.command import ports, storage
+from services.command import cold_bucket, ports, storage
 from services.command.mistake import Mistake, told_plainly
 from services.command.pools import listeners
 
@@ -42,6 +42,7 @@ def embedded(configuration: Configuration, bucket: storage.Bucket | None) -> Emb
     """The embedded ClickHouse server's; with a bucket, old shares go there."""
     from services.warehouse.embedded.options import EmbeddedOptions
 
+    cold_bucket.refuse_another_place(bucket, configuration.data)
     file = _STORAGE_FILES / ("storage-local.xml" if bucket is None else "storage-s3.xml")
     if not file.is_file():
         raise Mistake(f"{file}: missing; restore it from the project's repository")
@@ -55,6 +56,7 @@ def embedded(configuration: Configuration, bucket: storage.Bucket | None) -> Emb
             password=settings.clickhouse_password.get_secret_value(),
             storage=file,
             database=settings.clickhouse_database,
+            cold=None if bucket is None else cold_bucket.ColdBucket(bucket, configuration.data),
         )
 
 

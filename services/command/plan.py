@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from services.command.pools import Pool
 
 _LOOPBACK = "127.0.0.1"
+# What the embedded ClickHouse answers while it cannot open its tables without S3.
+_WAITING = "503 Waiting for S3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,10 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
     }
     page = {"DASHBOARD_PASSWORD": settings.dashboard_password.get_secret_value()}
     s3 = {} if bucket is None else {"AWS_S3_PREFIX": bucket.prefix}
-    clickhouse = probe.http(here(settings.clickhouse_host), settings.clickhouse_port, "/ping")
+    database = (here(settings.clickhouse_host), settings.clickhouse_port)
+    # A query, for a server may answer /ping and no longer work.
+    user = {"X-ClickHouse-User": settings.clickhouse_user, "X-ClickHouse-Key": store["CLICKHOUSE_PASSWORD"]}
+    clickhouse = probe.http(*database, "/?query=SELECT%201", user)
     proxy = probe.http(here(settings.metrics_host), settings.metrics_port, "/readyz")
     api = probe.http(here(settings.api_host), settings.api_port, "/health")
     dashboard = probe.http(here(settings.dashboard_host), settings.dashboard_port, "/healthz")
@@ -123,7 +128,11 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
     store_first = ("clickhouse",)
     services = [
         # Whoever asks it is gone by then, so that one which does not end in this time hangs.
-        replace(service("clickhouse", clickhouse, {**store, **s3}), stop_within_seconds=6.0),
+        replace(
+            service("clickhouse", clickhouse, {**store, **s3}),
+            waits=probe.http(*database, "/ping", status=_WAITING),
+            stop_within_seconds=6.0,
+        ),
         service("proxy", proxy, store, ("clickhouse", "demo-pool") if with_demo else store_first),
         service("api", api, {**store, **tokens}, store_first),
         service("dashboard", dashboard, {**store, **page}, store_first),

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 Probe = Callable[[], Awaitable[bool]]
 
 _ANSWER_SECONDS = 2.0
 
 
-def http(host: str, port: int, path: str) -> Probe:
-    """Ready when a GET is answered 200 within two seconds."""
+def http(host: str, port: int, path: str, headers: Mapping[str, str] | None = None, *, status: str = "200") -> Probe:
+    """Ready when a GET is answered with this status (or status and reason) within two seconds."""
     name = f"[{host}]" if ":" in host else host
-    request = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\n\r\n".encode()
+    more = "".join(f"{field}: {value}\r\n" for field, value in (headers or {}).items())
+    request = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\n{more}Connection: close\r\n\r\n".encode()
+    wanted = status.encode().split()
 
     async def probe() -> bool:
         line = await _first_line(host, port, request)
-        return line.split(b" ")[1:2] == [b"200"]
+        return line.split()[1 : 1 + len(wanted)] == wanted
 
     return probe
 

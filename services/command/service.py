@@ -25,7 +25,11 @@ _LOWEST_PRIORITY = 19
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A program: what must be ready before it, how to tell that it is ready itself, and what must be done then."""
+    """A program: what must be ready before it, how to tell that it is ready itself, and what must be done then.
+
+    `waits` tells that it lives and waits for what others must mend: it may take as long as it likes then, and those
+    after it start without it.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -39,6 +43,7 @@ class Service:
     is_patient: bool = False
     """Takes only the processor time that the others leave. It may be killed, for where there is none left it could not
     even end in time: it holds nothing that is not on disk."""
+    waits: Probe | None = None
 
 
 class ServiceProcess:

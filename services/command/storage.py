@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from services.command.data_folder import new_prefix
@@ -23,11 +23,18 @@ _REMEDIES = {
     "404": "create the bucket, or correct AWS_S3_BUCKET and AWS_REGION",
     "InvalidAccessKeyId": "correct AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "correct AWS_SECRET_ACCESS_KEY",
-    "AccessDenied": "give this key the rights s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket there",
-    "403": "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and give that key rights on the bucket",
     "PermanentRedirect": "set AWS_REGION to the bucket's region",
     "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
 }
+_DENIED = frozenset({"AccessDenied", "403"})
+_RIGHTS = {
+    "write": "s3:PutObject",
+    "read": "s3:GetObject",
+    "list": "s3:ListBucket (on the bucket itself)",
+    "delete": "s3:DeleteObject",
+}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +92,23 @@ def bucket(configuration: Configuration) -> Bucket | None:
     )
 
 
+def has_object(target: Bucket, name: str) -> bool:
+    """Whether there is an object of this name below the prefix; '' is any. Raises Mistake where it cannot be told."""
+    client = _client(target)
+    prefix = f"{target.prefix}/{name}"
+    found = _asked(target, "list", lambda: client.list_objects_v2(Bucket=target.name, Prefix=prefix, MaxKeys=1))
+    return bool(found.get("KeyCount", len(found.get("Contents", []))))
+
+
+def put_object(target: Bucket, name: str, content: bytes) -> None:
+    """Write an object below the prefix. Raises Mistake."""
+    client = _client(target)
+    key = f"{target.prefix}/{name}"
+    _asked(target, "write", lambda: client.put_object(Bucket=target.name, Key=key, Body=content))
+
+
 def check(target: Bucket, say: Callable[[str], None]) -> None:
     """Write, read, list and delete one small object under the prefix, and tell of each step. Raises Mistake."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
     client = _client(target)
     key = f"{target.prefix}/check-{uuid4().hex}"
     content = b"sharehouse s3 check\n"
@@ -105,18 +125,26 @@ def check(target: Bucket, say: Callable[[str], None]) -> None:
     )
     say(f"{target.url} as ...{target.access_key_id[-4:]}")
     for name, step in steps:
-        try:
-            step()
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", "unknown"))
-            remedy = _REMEDIES.get(code, "see the server's own log")
-            raise Mistake(f"S3 {target.name}: {name} refused ({code}); {remedy}") from None
-        except (BotoCoreError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise Mistake(
-                f"S3 {target.name}: {name} failed ({reason}); correct AWS_S3_ENDPOINT or AWS_REGION, or the network"
-            ) from None
+        _asked(target, name, step)
         say(f"  {name}: ok")
+
+
+def _asked(target: Bucket, name: str, step: Callable[[], T]) -> T:
+    """What S3 answers to one step. Raises Mistake that names the step and the remedy."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return step()
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", "unknown"))
+        missing = f"give this key the right {_RIGHTS[name]} there" if code in _DENIED else ""
+        remedy = missing or _REMEDIES.get(code, "see the server's own log")
+        raise Mistake(f"S3 {target.name}: {name} refused ({code}); {remedy}") from None
+    except (BotoCoreError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise Mistake(
+            f"S3 {target.name}: {name} failed ({reason}); correct AWS_S3_ENDPOINT or AWS_REGION, or the network"
+        ) from None
 
 
 def _client(target: Bucket) -> S3Client:

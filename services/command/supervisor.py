@@ -41,6 +41,12 @@ class Supervisor:
         self._running: dict[str, ServiceProcess] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._exit_code = 0
+        self._done: set[str] = set()
+
+    @property
+    def waiting(self) -> list[str]:
+        """Services that the others run without, by name, because they wait for what somebody must mend."""
+        return [service.name for service in self._services if service.name not in self._done]
 
     def request_stop(self) -> None:
         """Stop everything in order; asked for a second time: at once."""
@@ -75,7 +81,7 @@ class Supervisor:
         return not self._stop.is_set()
 
     async def _keep(self, service: Service, before: Sequence[asyncio.Event], ready: asyncio.Event) -> None:
-        """Run the service again and again until stopped; `ready` is set when it first is."""
+        """Run the service again and again until stopped; `ready` is set when it first is, or waits."""
         for event in before:
             await _first_of(event, self._stop)
         failures = 0
@@ -115,25 +121,44 @@ class Supervisor:
 
     async def _observe(self, service: Service, ready: asyncio.Event) -> None:
         """Say when the service is ready; the first time, do what must be done then."""
-        again = ready.is_set()
+        again = service.name in self._done
         started = time.monotonic()
         while not await service.ready():
-            if not again and time.monotonic() - started > service.ready_within_seconds:
+            if not ready.is_set() and await self._waits(service):
+                ready.set()
+            if not ready.is_set() and time.monotonic() - started > service.ready_within_seconds:
                 waited = f"{service.ready_within_seconds:g} s"
                 self._give_up(f"{service.name} was not ready within {waited}; its last lines may say why", 1)
                 return
             await asyncio.sleep(_PROBE_INTERVAL_SECONDS)
         seconds = time.monotonic() - started
         self._console.say(f"{service.name} is ready{' again' if again else ''} after {seconds:.1f} s")
-        if again:
+        if again or not await self._done_once(service, may_fail=ready.is_set()):
             return
-        if service.once_ready is not None:
+        self._done.add(service.name)
+        ready.set()
+
+    async def _waits(self, service: Service) -> bool:
+        if service.waits is None or not await service.waits():
+            return False
+        self._console.say(f"{service.name} waits, its last lines say for what; the others start without it")
+        return True
+
+    async def _done_once(self, service: Service, *, may_fail: bool) -> bool:
+        """Do what must be done once the service is ready; again and again where others run without it already."""
+        while service.once_ready is not None:
             try:
                 await service.once_ready()
             except Exception as error:
-                self._give_up(f"{service.name} is ready, but what follows failed: {_sentence(error)}", 1)
-                return
-        ready.set()
+                failure = f"{service.name} is ready, but what follows failed: {_sentence(error)}"
+                if not may_fail:
+                    self._give_up(failure, 1)
+                    return False
+                self._console.say(f"{failure}; trying again in {_BACKOFF_LAST_SECONDS:g} s")
+                await asyncio.sleep(_BACKOFF_LAST_SECONDS)
+            else:
+                break
+        return True
 
     def _give_up(self, reason: str, code: int) -> None:
         self._console.say(reason)

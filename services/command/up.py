@@ -16,6 +16,7 @@ from services.command.mistake import Mistake
 from services.command.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from services.command.plan import Plan
@@ -75,7 +76,7 @@ async def _run(planned: Plan, started: float, lock: FolderLock) -> int:
         # Only now, so that the first service need not wait for it.
         from services.command.status import follow
 
-        console.say(announcement(planned, time.monotonic() - started))
+        console.say(announcement(planned, time.monotonic() - started, supervisor.waiting))
         await follow(options.address(planned.configuration), console.say)
 
     try:
@@ -99,8 +100,8 @@ def _with_migrations(planned: Plan) -> tuple[Service, ...]:
     return (dataclasses.replace(first, once_ready=migrate), *rest)
 
 
-def announcement(planned: Plan, seconds: float) -> str:
-    """Where everything is, once it is ready."""
+def announcement(planned: Plan, seconds: float, waiting: Sequence[str] = ()) -> str:
+    """Where everything is, once it is ready, but for what waits."""
     settings = planned.configuration.settings
     folder = planned.configuration.data
     origins = planned.configuration.loaded.origins
@@ -118,7 +119,8 @@ def announcement(planned: Plan, seconds: float) -> str:
         ("secrets", f"{folder.secrets}/: {', '.join(made)}" if made else "all yours; none was made"),
     ]
     told = [f"  {name:<11}{text}" for name, text in rows]
-    return "\n".join([f"everything is ready after {seconds:.1f} s; Ctrl-C stops it", *told])
+    everything = f"everything but {', '.join(waiting)}" if waiting else "everything"
+    return "\n".join([f"{everything} is ready after {seconds:.1f} s; Ctrl-C stops it", *told])
 
 
 def _url(host: str, port: int) -> str:

@@ -61,7 +61,7 @@ _STEPS = ("write", "read", "list", "delete")
         ({"secret_access_key": "wrong"}, r"write refused \(SignatureDoesNotMatch\); correct AWS_SECRET_ACCESS_KEY"),
         (
             {"access_key_id": READER_KEY, "secret_access_key": READER_SECRET},
-            r"write refused \(AccessDenied\); give this key the rights s3:GetObject",
+            r"write refused \(AccessDenied\); give this key the right s3:PutObject there",
         ),
     ],
 )

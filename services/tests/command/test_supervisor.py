@@ -5,13 +5,16 @@ import contextlib
 import io
 import os
 import signal
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.command import probe
 from services.command import supervisor as supervising
 from services.command.console import Console
+from services.command.service import Service
 from services.command.supervisor import Supervisor
 from services.tests.command.children import STUBBORN, impatient, never, program, server
 from services.tests.free_port import free_ports
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     import pytest
-
-    from services.command.service import Service
 
 
 class Run:
@@ -221,3 +222,50 @@ def _nice_of_session(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/autogroup").read_text().split()[-1])
     except OSError:
         return None
+
+
+WAITER = """
+import http.server, pathlib, sys
+from services.command.parent import end_with_parent
+port, mended = int(sys.argv[1]), pathlib.Path(sys.argv[2])
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(*((200,) if mended.exists() else (503, "Waiting for S3")))
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", port), Handler)
+end_with_parent()
+server.serve_forever()
+"""
+
+
+async def test_others_start_while_a_service_waits_for_what_somebody_must_mend(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    mended, done = tmp_path / "mended", asyncio.Event()
+
+    async def once_ready() -> None:
+        done.set()
+
+    waiter = Service(
+        "store",
+        (sys.executable, "-c", WAITER, str(port), str(mended)),
+        probe.http("127.0.0.1", port, "/"),
+        once_ready=once_ready,
+        waits=probe.http("127.0.0.1", port, "/", status="503 Waiting for S3"),
+    )
+    after = replace(program("after", STUBBORN), after=("store",))
+    async with running([waiter, after]) as (run, task):
+        async with asyncio.timeout(15):
+            await run.ready.wait()
+        assert "store waits" in run.written
+        assert run.supervisor.waiting == ["store"]
+        assert not done.is_set()
+        mended.touch()
+        async with asyncio.timeout(15):
+            await done.wait()
+        await run.until(lambda: not run.supervisor.waiting)
+        assert "store is ready" in run.written
+        run.supervisor.request_stop()
+        run.supervisor.request_stop()
+        assert await task == 0

@@ -82,7 +82,7 @@ def test_the_events_of_the_log_that_it_explains_are_there(operations: str) -> No
 def _events() -> Iterator[str]:
     """What proxy, spool and shipper log; exceptions are the program's own mistakes."""
     for room in PROXY_ROOMS:
-        for path in (ROOT / "services" / room).glob("*.py"):
+        for path in (ROOT / "services" / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
                     continue

@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from chdb import _chdb  # the handle itself; chdb's own wrappers lose written_rows and the stream's end
 
-from services.warehouse.embedded.configuration import write_configuration
+from services.warehouse.embedded.configuration import ConfigurationError, write_configuration
 from services.warehouse.embedded.engine_error import UNKNOWN_SETTING, EngineError
+from services.warehouse.embedded.engine_output import engine_output
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -30,6 +31,10 @@ TAG_SETTING = "workload"
 
 class DataFolderInUseError(OSError):
     """Another process serves this data folder."""
+
+
+class ColdStorageAwayError(OSError):
+    """Tables have parts on S3, and S3 does not give them. The engine can be opened later, also by this process."""
 
 
 def quote_identifier(name: str) -> str:
@@ -121,8 +126,34 @@ class Session:
         return Written(result.rows_written(), result.bytes_written(), result.elapsed())
 
 
+def _first_session(connection_string: str) -> Session:
+    """The session that starts the engine and loads its tables."""
+    with engine_output() as output:
+        try:
+            return Session(connection_string)
+        except EngineError as error:
+            reason = output.reason() or error.message
+    if "(S3_ERROR)" in reason:
+        raise ColdStorageAwayError(f"S3 does not give what lies there ({_innermost(reason)})")
+    if "No such volume" in reason or "(UNKNOWN_DISK)" in reason or "(UNKNOWN_POLICY)" in reason:
+        raise ConfigurationError(
+            f"old shares of this data folder go to S3, which is not configured now ({_innermost(reason)}):"
+            " set AWS_S3_BUCKET, and AWS_S3_PREFIX and AWS_S3_ENDPOINT where you had set them, as they were"
+        )
+    raise EngineError.from_engine(reason)
+
+
+def _innermost(reason: str) -> str:
+    """What happened first, without what the engine tells around it."""
+    text = reason.rsplit("DB::Exception: ", 1)[-1]
+    return " ".join(text.split(": Cannot attach table", 1)[0].split())[:300]
+
+
 class Engine:
-    """The engine, running on `data`; raises DataFolderInUseError when another process holds the folder."""
+    """The engine, running on `data`.
+
+    Raises DataFolderInUseError when another process holds the folder, ColdStorageAwayError and ConfigurationError.
+    """
 
     def __init__(self, data: Path, storage: Path | None, database: str) -> None:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -141,7 +172,7 @@ class Engine:
             self._database = database
             self._connection_string = f"{data / 'engine'}?config-file={configuration}"
             # Held open: the engine lives as long as any handle does.
-            self._anchor = Session(self._connection_string)
+            self._anchor = _first_session(self._connection_string)
         except BaseException:
             os.close(self._lock)
             raise

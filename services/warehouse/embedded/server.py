@@ -9,7 +9,8 @@ import structlog
 from aiohttp import web
 
 from services.warehouse.embedded.access import Access
-from services.warehouse.embedded.engine import Engine
+from services.warehouse.embedded.cold import complain, open_engine
+from services.warehouse.embedded.front import Front
 from services.warehouse.embedded.handler import Handler
 
 if TYPE_CHECKING:
@@ -24,15 +25,15 @@ MAX_URL_BYTES = 1 << 20
 async def serve(options: EmbeddedOptions) -> None:
     """Serve until cancelled, then let what runs end and close the engine.
 
-    Raises OSError for a port or data folder in use, ConfigurationError for storage XML that cannot be used, and
+    Until the engine is open, requests are answered 503; it waits for S3 where old rows lie there and S3 is away.
+    Raises OSError for a port or data folder in use, ConfigurationError for storage that cannot be used, and
     EngineError for a data folder that the engine cannot open.
     """
     access = Access(options.user, options.password, options.host)
-    engine = Engine(options.data, options.storage, options.database)
-    handler = Handler(engine, access, options)
+    front = Front(access)
     application = web.Application()
-    application.router.add_get("/ping", handler.ping)
-    application.router.add_route("*", "/", handler.answer)
+    application.router.add_get("/ping", front.ping)
+    application.router.add_route("*", "/", front.answer)
     runner = web.AppRunner(
         application,
         auto_decompress=False,  # request.py unpacks, within bounds
@@ -44,9 +45,16 @@ async def serve(options: EmbeddedOptions) -> None:
     try:
         await runner.setup()
         await web.TCPSite(runner, options.host, options.port, backlog=512).start()
-        log.info("clickhouse_ready", host=options.host, port=options.port, version=engine.text("SELECT version()"))
-        await asyncio.Event().wait()
+        engine = await open_engine(options, front.waits)
+        handler = front.handler = Handler(engine, access, options)
+        try:
+            log.info("clickhouse_ready", host=options.host, port=options.port, version=engine.text("SELECT version()"))
+            if options.cold is not None:
+                await complain(options.cold)
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
+            handler.close()
+            engine.close()
     finally:
         await runner.cleanup()
-        handler.close()
-        engine.close()
