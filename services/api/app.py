@@ -12,11 +12,13 @@ from starlette.middleware.gzip import GZipMiddleware
 from services.api.errors import error_response, install_error_handlers
 from services.api.periods import period_routes
 from services.api.reference import install_reference
+from services.api.reload import reload_routes
 from services.api.routes import health_routes, stats_routes
 from services.api.shared_answers import SharedAnswers
 from services.api.summary import summary_routes
 from services.api.tokens import TokenBook
 from services.warehouse.queries import Queries
+from services.warehouse.revisions import Revisions
 from services.web.access import AccessMiddleware
 
 if TYPE_CHECKING:
@@ -43,13 +45,14 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
 
     It starts, and stays up, without ClickHouse: requests that need it get a 503 until it is there.
     """
-    queries = Queries(options.clickhouse)
+    queries, revisions = Queries(options.clickhouse), Revisions(options.clickhouse)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The first query connects: a database that hangs must not hold up the start.
         yield
         await queries.close()
+        await revisions.close()
 
     app = FastAPI(
         title="Sharehouse API",
@@ -69,6 +72,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     app.include_router(summary_routes(queries, shared, options, clock))
     app.include_router(stats_routes(queries, shared, options, clock))
     app.include_router(period_routes(queries, shared, options, clock))
+    app.include_router(reload_routes(queries, revisions, clock))
     return app
 
 

@@ -14,6 +14,7 @@ from services.command.mistake import EXIT_MISTAKE, Mistake
 
 if TYPE_CHECKING:
     from services.command.configuration import Configuration
+    from services.proxy.options import ProxyOptions
 
 # The name that the miner's document promises, in the working directory.
 BLOCK_FILE = Path("found_blocks/pool_merge_mining_blocks.json")
@@ -56,7 +57,10 @@ def up_command(
     config: OptionalConfig = None,
     data: OptionalData = None,
 ) -> None:
-    """Run the whole stack on this machine until Ctrl-C: ClickHouse, proxy, API and dashboard."""
+    """Run the whole stack on this machine until Ctrl-C: ClickHouse, proxy, API and dashboard.
+
+    SIGHUP is handed on to the proxy, which reads its configuration anew, as it does when the config file has changed.
+    """
     from services.command.up import up
 
     _refuse_config_beside_demo(config, demo=demo)
@@ -96,7 +100,10 @@ def proxy_command(
     worker: Annotated[int | None, typer.Option("--worker", hidden=True)] = None,
     probes: Annotated[Path | None, typer.Option("--probes", hidden=True)] = None,
 ) -> None:
-    """Run the proxy alone: miners in, pools out, every share into the spool and on to ClickHouse."""
+    """Run the proxy alone: miners in, pools out, every share into the spool and on to ClickHouse.
+
+    It reads its configuration anew on SIGHUP, and when the config file has changed; no miner is dropped for that.
+    """
     from services.command import options
     from services.command.run import run
 
@@ -111,9 +118,14 @@ def proxy_command(
         ports.check(plan.proxy_listeners(found), patience_seconds=5)
         run(crew.serve(crew.command(config, data, count), count, chosen.metrics_host, chosen.metrics_port))
         return
-    from services.proxy.server import serve
+    from services.command.proxy_service import reloading, serve_watching
 
-    run(serve(chosen if worker is None or probes is None else chosen.for_worker(worker, count, probes)))
+    def of_this_process(chosen: ProxyOptions) -> ProxyOptions:
+        return chosen if worker is None or probes is None else chosen.for_worker(worker, count, probes)
+
+    reloads = reloading(config, data, of_this_process)
+    service = serve_watching(of_this_process(chosen), reloads, config)
+    run(service, on_hangup=lambda: reloads.ask("signal"))
 
 
 @app.command("api", epilog="Example: API_HOST=0.0.0.0 API_TOKENS=... sharehouse api")

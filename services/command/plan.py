@@ -123,6 +123,7 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
             ready,
             after,
             {"LOG_FORMAT": log_format(configuration), **environment},
+            reloads_on_hangup=name == "proxy",
         )
 
     store_first = ("clickhouse",)

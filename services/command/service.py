@@ -29,6 +29,7 @@ class Service:
 
     `waits` tells that it lives and waits for what others must mend: it may take as long as it likes then, and those
     after it start without it.
+    `reloads_on_hangup`: SIGHUP makes it read its configuration anew, once it is ready.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     ready_within_seconds: float = 60.0
     once_ready: Callable[[], Awaitable[None]] | None = None
+    reloads_on_hangup: bool = False
     stop_within_seconds: float = 11.0
     """A service drains within 10 s."""
     is_patient: bool = False
@@ -100,6 +102,11 @@ class ServiceProcess:
         """Ask it to end."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
+
+    def hang_up(self) -> None:
+        """Ask it to read its configuration anew."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """End it."""

@@ -39,6 +39,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._running: dict[str, ServiceProcess] = {}
+        self._answering: set[str] = set()
         self._keepers: list[asyncio.Task[None]] = []
         self._exit_code = 0
         self._done: set[str] = set()
@@ -53,6 +54,17 @@ class Supervisor:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
+
+    def request_reload(self) -> None:
+        """Let those services that can read their configuration anew."""
+        for service in self._services:
+            if not service.reloads_on_hangup:
+                continue
+            if service.name in self._answering:
+                self._running[service.name].hang_up()
+            else:
+                # The signal would end it before it listens to signals.
+                self._console.say(f"{service.name} is not ready; it reads its configuration when it starts")
 
     async def run(self, when_ready: Callable[[], Awaitable[None]]) -> int:
         """Run until asked to stop, or until a service cannot be started; returns the exit code.
@@ -117,6 +129,7 @@ class Supervisor:
         try:
             return await process.wait()
         finally:
+            self._answering.discard(service.name)
             observing.cancel()
 
     async def _observe(self, service: Service, ready: asyncio.Event) -> None:
@@ -131,6 +144,7 @@ class Supervisor:
                 self._give_up(f"{service.name} was not ready within {waited}; its last lines may say why", 1)
                 return
             await asyncio.sleep(_PROBE_INTERVAL_SECONDS)
+        self._answering.add(service.name)
         seconds = time.monotonic() - started
         self._console.say(f"{service.name} is ready{' again' if again else ''} after {seconds:.1f} s")
         if again or not await self._done_once(service, may_fail=ready.is_set()):

@@ -69,8 +69,14 @@ async def _run(planned: Plan, started: float, lock: FolderLock) -> int:
         console.say(f"{number.name}: stopping in reverse order; once more to stop at once")
         supervisor.request_stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    def reload() -> None:
+        # Where the terminal has gone, this line finds nobody who reads it, and so ends the run.
+        console.say("SIGHUP: the proxy reads its configuration anew")
+        supervisor.request_reload()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
+    loop.add_signal_handler(signal.SIGHUP, reload)
 
     async def when_ready() -> None:
         # Only now, so that the first service need not wait for it.

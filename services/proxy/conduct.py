@@ -33,13 +33,13 @@ class Conduct:
     What a connection does is held against its address too (``address``). Times are monotonic seconds.
     """
 
-    __slots__ = ("_faded_at", "_limits", "address", "bad", "good")
+    __slots__ = ("_faded_at", "address", "bad", "good", "limits")
 
     def __init__(self, limits: Limits, now: float, address: Conduct | None = None) -> None:
         self.good = 0.0
         self.bad = 0.0
         self.address = address
-        self._limits = limits
+        self.limits = limits
         self._faded_at = now
 
     def accepted(self, now: float) -> None:
@@ -57,11 +57,11 @@ class Conduct:
 
     def is_mostly_invalid(self, now: float) -> bool:
         """Whether there is enough that is bad, and less that is good."""
-        if round(self.bad) < self._limits.invalid_shares:
+        if round(self.bad) < self.limits.invalid_shares:
             return False
         self._fade(now)
         # Rounded, so that what faded between two shares of the last minute changes nothing.
-        return round(self.bad) >= self._limits.invalid_shares and self.bad > self.good
+        return round(self.bad) >= self.limits.invalid_shares and self.bad > self.good
 
     def _charge(self, price: float, now: float) -> None:
         if now - self._faded_at >= _FADE_EVERY_SECONDS:
@@ -71,7 +71,7 @@ class Conduct:
             self.address._charge(price, now)
 
     def _fade(self, now: float) -> None:
-        left = 0.5 ** ((now - self._faded_at) / self._limits.ban_window_seconds)
+        left = 0.5 ** ((now - self._faded_at) / self.limits.ban_window_seconds)
         self.good *= left
         self.bad *= left
         self._faded_at = now

@@ -71,7 +71,16 @@ class Dialer:
     def follow(self) -> None:
         """Moves where the pool's route now leads elsewhere."""
         if self._dialling is None and self._should_move():
-            self._dial_after(random.uniform(0.0, self._patience.move_seconds))  # noqa: S311 - not all at once
+            self._dial_after(self._moving_pause())
+
+    def reroute(self) -> None:
+        """Starts anew where the pool's addresses are others now: what failed before is no reason to wait."""
+        self._failures = self._failures_here = 0
+        if self._dialling is not None:
+            self._dialling.cancel()
+            self._dialling = None
+        if self.upstream is None or self._should_move():
+            self._dial_after(self._moving_pause())
 
     # UpstreamListener: the dialer stands between, to know what to dial next
 
@@ -168,6 +177,9 @@ class Dialer:
             self._failures_here = 0
             pool.route.failed(endpoint, loss.why)
         return min(loss.pause_seconds, _LONGEST_PAUSE_ASKED_SECONDS) + self._pause(endpoint)
+
+    def _moving_pause(self) -> float:
+        return random.uniform(0.0, self._patience.move_seconds)  # noqa: S311 - not all at once
 
     def _pause(self, failed: PoolEndpoint) -> float:
         patience, route = self._patience, self._pool.route

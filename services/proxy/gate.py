@@ -78,6 +78,13 @@ class Gate:
         if known.connections <= 0 and known.banned_until <= now and known.conduct.bad < _FORGIVEN:
             del self._addresses[key]
 
+    def reconfigure(self, limits: Limits) -> None:
+        """Takes other limits: they hold from now on, also for addresses that are known."""
+        self.limits = limits
+        self._names.new_a_day = limits.new_workers_a_day
+        for known in self._addresses.values():
+            known.conduct.limits = limits
+
     def worker_refusal(self, worker: str, miner: Miner) -> str | None:
         """Why a miner cannot have one more worker, None where it can."""
         if len(miner.workers) >= self.limits.workers:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+
+import structlog
 
 from services.proxy.acceptor import Acceptor, TrustedNetworks
 from services.proxy.door import Door
@@ -11,9 +16,16 @@ from services.proxy.endpoint import host_and_port
 from services.proxy.listening_socket import BACKLOG, listening_socket
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.proxy.certificate import Certificate
     from services.proxy.miner_connection import MinerConnection
+    from services.proxy.options import ProxyOptions
     from services.proxy.pool import Pool
+
+    Server = asyncio.Server | Acceptor
+
+log = structlog.get_logger()
 
 _DRAIN_POLL_SECONDS: Final = 0.02
 
@@ -26,51 +38,52 @@ class Listener:
         self.connections: set[MinerConnection] = set()
         self._host = host
         self._certificate = certificate
-        self._servers: list[asyncio.Server | Acceptor] = []
+        self._servers: dict[bool, Server] = {}
 
     @property
     def port(self) -> int:
-        return self._port(0)
+        return _port_of(self._servers[False])
 
     @property
     def tls_port(self) -> int | None:
         """Where miners that speak TLS are taken; None where they are not."""
-        return self._port(1) if len(self._servers) > 1 else None
+        return _port_of(self._servers[True]) if True in self._servers else None
 
-    async def open(self) -> None:
-        """Raises OSError, with the address in it, where a port cannot be had."""
-        pool = self.pool.options
-        await self._open(pool.listen_port, None)
-        if pool.tls_listen_port is not None:
-            await self._open(pool.tls_listen_port, self._certificate)
+    @property
+    def servers(self) -> dict[int, Server]:
+        """By the real port."""
+        return {_port_of(server): server for server in self._servers.values()}
 
-    async def _open(self, port: int, certificate: Certificate | None) -> None:
-        label, trusted = self.pool.options.name, self.pool.proxy.trusted_proxies
-        try:
-            listening = listening_socket(self._host, port, shared=self.pool.proxy.workers > 1)
-        except OSError as error:
-            raise OSError(
-                f"pool {label} cannot listen on {host_and_port(self._host, port)}: {error.strerror or error}; "
-                "is another process using the port?"
-            ) from error
-        if trusted or certificate is not None:
+    async def open(self, reserved: Mapping[bool, socket.socket]) -> None:
+        """Takes miners on the ports of the pool's options, and nowhere else; who is connected stays.
+
+        ``reserved`` has a socket for each port that is not open yet, by whether TLS is spoken there.
+        """
+        before = self._servers
+        after: dict[bool, Server] = {}
+        for tls in self.pool.options.ports:
+            after[tls] = await self._serve(reserved[tls], tls=tls) if tls in reserved else before[tls]
+        self._servers = after
+        for tls, server in before.items():
+            if after.get(tls) is not server:
+                server.close()
+        facts = {"host": self._host, "port": self.port, "tls_port": self.tls_port}
+        log.info("listening", pool_label=self.pool.name, pool=self.pool.route.endpoint.address, **facts)
+
+    async def _serve(self, listening: socket.socket, *, tls: bool) -> Server:
+        trusted, certificate = self.pool.proxy.trusted_proxies, self._certificate if tls else None
+        if trusted or tls:
             networks, gate = TrustedNetworks(trusted), self.pool.gate
-            self._servers.append(Acceptor(listening, self._door, networks, gate, label, certificate))
-        else:
-            # The event loop's own way of accepting is the fastest.
-            loop = asyncio.get_running_loop()
-            self._servers.append(await loop.create_server(self._door, sock=listening, backlog=BACKLOG))
-
-    def _port(self, number: int) -> int:
-        port: int = self._servers[number].sockets[0].getsockname()[1]
-        return port
+            return Acceptor(listening, self._door, networks, gate, self.pool.name, certificate)
+        # The event loop's own way of accepting is the fastest.
+        return await asyncio.get_running_loop().create_server(self._door, sock=listening, backlog=BACKLOG)
 
     def _door(self, peer: tuple[str, int] | None = None) -> Door:
         return Door(self.pool, self.connections, peer)
 
     def refuse(self) -> None:
         """Takes no new connections, and reads no more from those that are open."""
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
         for connection in tuple(self.connections):
             connection.drain()
@@ -92,13 +105,59 @@ class Listener:
             upstream.retire()
             upstream.end("stopping")
 
-    async def close(self) -> None:
+    async def dismiss(self, deadline_seconds: float) -> None:
+        """Parts with the miners of a pool that is no more: told why, and once what is under way is decided."""
+        self.pool.metrics.gone()
+        self.refuse()
+        for connection in tuple(self.connections):
+            connection.tell(f"pool {self.pool.name} was removed from the proxy's configuration")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline_seconds):
+                await self.settle()
+        self.hang_up()
+        # Verdicts that came last are still on their way to the disk.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self.settle()
+        await self.close("pool removed")
+
+    async def close(self, why: str = "proxy stopping") -> None:
         """Closes every miner's connection; what was queued is still sent, but nobody is waited for long."""
         for connection in tuple(self.connections):
-            connection.close("proxy stopping")
+            connection.close(why)
         for _ in range(50):
             if not self.connections:
                 return
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         for connection in tuple(self.connections):
             connection.abort()
+
+
+def reserve(
+    proxy: ProxyOptions, pool_label: str, ports: Mapping[bool, int], holders: Mapping[int, Server] | None = None
+) -> dict[bool, socket.socket]:
+    """Listening sockets that nobody takes connections from yet; who of ``holders`` listens on a port now shares it.
+
+    Raises OSError, with the address in it, where a port cannot be had; then none is kept.
+    """
+    reserved: dict[bool, socket.socket] = {}
+    for tls, port in ports.items():
+        holder = (holders or {}).get(port)
+        try:
+            if holder is not None:
+                reserved[tls] = socket.socket(fileno=os.dup(holder.sockets[0].fileno()))
+            else:
+                reserved[tls] = listening_socket(proxy.host, port, shared=proxy.workers > 1)
+        except OSError as error:
+            for listening in reserved.values():
+                listening.close()
+            raise OSError(
+                f"pool {pool_label} cannot listen on {host_and_port(proxy.host, port)}: {error.strerror or error}; "
+                "is another process using the port?"
+            ) from error
+    return reserved
+
+
+def _port_of(server: Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port

@@ -130,6 +130,11 @@ class Metrics:
         )
         for result in ("applied", "refused"):
             self.reloads.labels(result)
+        self.configuration_refused = Gauge(
+            "sharehouse_configuration_refused",
+            "1 while the configuration read last is refused, and the one before it is in force",
+            registry=registry,
+        )
         self.certificate_reloads = Counter(
             "sharehouse_tls_certificate_reloads",
             "Certificate files that changed, by result",
@@ -150,6 +155,7 @@ class Metrics:
     def reloaded(self, *, applied: bool) -> None:
         """Counts a reload: "applied", or "refused" with the old configuration still in force."""
         self.reloads.labels("applied" if applied else "refused").inc()
+        self.configuration_refused.set(not applied)
 
 
 class PoolMetrics:
@@ -160,6 +166,7 @@ class PoolMetrics:
         self._label = pool_label
         self._shares: dict[str, Counter] = {}
         self._in_use = ""
+        self._is_gone = False
         self.connections = metrics.connections.labels(pool_label)
         self.connections_opened = metrics.connections_opened.labels(pool_label)
         self.junk_lines = metrics.junk_lines.labels(pool_label)
@@ -191,10 +198,18 @@ class PoolMetrics:
 
     def uses(self, address: str) -> None:
         """Notes the address ("host:port") in use, the only one of the pool that is told of."""
+        if self._is_gone:
+            return
         if self._in_use:
             self._metrics.pool_in_use.remove(self._label, self._in_use)
         self._in_use = address
         self._metrics.pool_in_use.labels(self._label, address).set(1)
+
+    def gone(self) -> None:
+        """The pool is configured no more: no address of it is in use. A new pool of that name is told of anew."""
+        self._is_gone = True
+        if self._in_use:
+            self._metrics.pool_in_use.remove(self._label, self._in_use)
 
     def failed_over(self, address: str, *, is_return: bool) -> None:
         """Counts a change to another address."""

@@ -64,6 +64,12 @@ class MinerConnection(asyncio.Protocol):
         if self._transport is not None:
             self._reading.hold("stopping")
 
+    def tell(self, text: str) -> None:
+        """Shows the miner a sentence, in the two ways that one or the other firmware logs."""
+        self.miner.session.show_message(text)
+        self.miner.session.farewell(text)
+        self._wake()
+
     def close(self, why: str) -> None:
         """Sends what is queued, then closes; a peer that does not read is cut off after a while. Idempotent."""
         transport = self._transport

@@ -37,6 +37,11 @@ class PoolOptions:
     """How a miner's difficulty is chosen in shared mode; in dedicated mode the pool does it."""
 
     @property
+    def ports(self) -> dict[bool, int]:
+        """Where miners arrive, by whether they speak TLS there."""
+        return {False: self.listen_port} | ({} if self.tls_listen_port is None else {True: self.tls_listen_port})
+
+    @property
     def endpoints(self) -> tuple[PoolEndpoint, ...]:
         """The first address and the fallbacks."""
         return (PoolEndpoint(self.host, self.port, self.user, self.password), *self.fallbacks)

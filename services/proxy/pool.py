@@ -85,6 +85,19 @@ class Pool:
         """Whether some miner has mined there for a while and still can, as the pool's word of late shows."""
         return any(one.is_served and one.endpoint == endpoint for one in self.upstreams)
 
+    def reconfigure(self, options: PoolOptions, proxy: ProxyOptions) -> None:
+        """Takes another configuration: its limits hold for new work, and miners move where its addresses differ."""
+        self.options, self.proxy, self.limits = options, proxy, proxy.limits
+        if options.endpoints == self.route.endpoints:
+            return
+        self.route.replace(options.endpoints)
+        self.metrics.uses(self.route.endpoint.address)
+        if self.route.preferred_down:
+            self._prober.route_changed(is_return=False)
+        for dialer in tuple(self.dialers):
+            dialer.reroute()
+        self.spare.follow()
+
     def stop(self) -> None:
         """Looks for better addresses no more, and keeps no connection ready."""
         self._prober.stop()

@@ -11,13 +11,15 @@ import structlog
 
 from services.proxy.certificate import Certificate
 from services.proxy.gate import Gate
-from services.proxy.listener import Listener
+from services.proxy.listener import Listener, reserve
 from services.proxy.loop_lag import LoopLag
 from services.proxy.metrics import Metrics, PoolMetrics
 from services.proxy.pool import Pool
 from services.proxy.probes import Probes
 from services.proxy.recorder import Recorder
+from services.proxy.reloader import Reloader
 from services.proxy.reporter import Reporter
+from services.proxy.revision_follower import RevisionFollower
 from services.proxy.session_book import SessionBook
 from services.proxy.spool_metrics import SpoolMetrics
 from services.proxy.unrecorded import UnrecordedShares
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from services.proxy.options import ProxyOptions
+    from services.proxy.options import PoolOptions, ProxyOptions
+    from services.proxy.reloading import Reloading
 
 log = structlog.get_logger()
 
@@ -40,47 +43,52 @@ _ALLOCATIONS_BETWEEN_COLLECTIONS: Final = 50_000
 
 
 class Proxy:
-    """``async with`` starts and stops it; a stop takes at most ``2 * drain_seconds`` and a little."""
+    """``async with`` starts and stops it; a stop takes at most ``2 * drain_seconds`` and a little.
 
-    def __init__(self, options: ProxyOptions) -> None:
+    With ``reloading`` it goes over to a new configuration whenever that is asked for, there or by the API.
+    """
+
+    def __init__(self, options: ProxyOptions, reloading: Reloading | None = None) -> None:
         self._options = options
+        self._reloading = reloading
+        self.reloader: Reloader | None = None
+        self._follower: RevisionFollower | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.listeners: dict[str, Listener] = {}
         self.probes: Probes
         self.spool: Spool
         self.registry: CollectorRegistry
-        self._watching: asyncio.Task[None] | None = None
+        self._certificate: Certificate | None = None
 
     async def __aenter__(self) -> Proxy:
         """Raises OSError, in one sentence, for a folder or a port that cannot be used."""
         options = self._options
         self.spool = spool = Spool.open(options.spool, max_bytes=options.spool_max_bytes)
         self._shipper = Shipper(options.spool, spool, options.clickhouse)
-        self._shipping = asyncio.create_task(self._shipper.run())
-        metrics = Metrics()
-        unrecorded = UnrecordedShares(options.name, str(spool.segment))
-        recorder = Recorder(spool, unrecorded)
-        self.registry = metrics.registry
-        gate = Gate(options.limits, metrics.registry)
-        sessions = SessionBook(options.name, str(spool.segment))
-        metrics.registry.register(SpoolMetrics(spool, self._shipper, sessions))
+        instance = str(spool.segment)
+        unrecorded, sessions = UnrecordedShares(options.name, instance), SessionBook(options.name, instance)
+        self._metrics = metrics = Metrics()
+        self._recorder, self._sessions = Recorder(spool, unrecorded), sessions
+        self.registry = registry = metrics.registry
+        self._gate = Gate(options.limits, registry)
+        registry.register(SpoolMetrics(spool, self._shipper, sessions))
         self._lag = LoopLag(metrics.loop_lag.observe)
         self._reporter = Reporter(
             options.name, options.clickhouse, sessions, unrecorded, spool, self._lag, metrics, self._pools_and_miners
         )
-        self._reporting = asyncio.create_task(self._reporter.run())
-        self.probes = Probes(metrics.registry, spool)
+        self._begin(self._shipper.run(), self._reporter.run())
+        self.probes = Probes(registry, spool)
         try:
-            certificate = self._certificate(metrics)
+            if options.tls is not None:
+                self._certificate = Certificate(options.tls, self._metrics.certificate_reloaded)
+                self._begin(self._certificate.watch())
             await self.probes.open(options.metrics_host, options.metrics_port, options.probes)
             for pool in options.pools:
-                pool_metrics = PoolMetrics(metrics, pool.name)
-                listener = Listener(
-                    Pool(pool, options, recorder, pool_metrics, gate, sessions), options.host, certificate
-                )
-                await listener.open()
-                self.listeners[pool.name] = listener
-                facts = {"host": options.host, "port": listener.port, "tls_port": listener.tls_port}
-                log.info("listening", pool_label=pool.name, pool=listener.pool.route.endpoint.address, **facts)
+                reserved = reserve(options, pool.name, pool.ports)
+                self.listeners[pool.name] = listener = self._listener(pool, options)
+                await listener.open(reserved)
+            if self._reloading is not None:
+                self._follow(self._reloading)
         except BaseException:
             await self._stop()
             raise
@@ -92,12 +100,19 @@ class Proxy:
         emptied = await self._stop()
         log.info("proxy_stopped", spool_emptied=emptied)
 
-    def _certificate(self, metrics: Metrics) -> Certificate | None:
-        if self._options.tls is None:
-            return None
-        certificate = Certificate(self._options.tls, metrics.certificate_reloaded)
-        self._watching = asyncio.create_task(certificate.watch())
-        return certificate
+    def _begin(self, *works: Coroutine[Any, Any, None]) -> None:
+        self._tasks += [asyncio.create_task(work) for work in works]
+
+    def _listener(self, pool: PoolOptions, options: ProxyOptions) -> Listener:
+        metrics = PoolMetrics(self._metrics, pool.name)
+        shared = Pool(pool, options, self._recorder, metrics, self._gate, self._sessions)
+        return Listener(shared, options.host, self._certificate)
+
+    def _follow(self, reloading: Reloading) -> None:
+        options, instance = self._options, str(self.spool.segment)
+        self.reloader = Reloader(options, reloading, self.listeners, self._listener, self._gate, self._metrics)
+        self._follower = RevisionFollower(options.name, instance, options.clickhouse, self.reloader.reload)
+        self._begin(self.reloader.run(), self._follower.run())
 
     def _pools_and_miners(self) -> list[tuple[Pool, int]]:
         return [(listener.pool, len(listener.connections)) for listener in self.listeners.values()]
@@ -109,7 +124,8 @@ class Proxy:
         """
         self.probes.ready = False
         deadline_seconds = self._options.drain_seconds
-        listeners = self.listeners.values()
+        parted_with = await self.reloader.stop() if self.reloader is not None else []
+        listeners = [*self.listeners.values(), *parted_with]
         for listener in listeners:
             listener.refuse()
         await _at_most(deadline_seconds, [listener.settle() for listener in listeners])
@@ -118,13 +134,12 @@ class Proxy:
         # Verdicts that came last are still on their way to the disk.
         await _at_most(1.0, [listener.settle() for listener in listeners])
         await asyncio.gather(*(listener.close() for listener in listeners))
-        if self._watching is not None:
-            self._watching.cancel()
         self._lag.stop()
         await self.spool.close()
-        for task in (self._shipping, self._reporting):
+        for task in self._tasks:
             await _end(task)
-        farewell = _at_most(_FAREWELL_SECONDS, [self._reporter.close()])
+        told = [self._reporter.close(), *([self._follower.close()] if self._follower is not None else [])]
+        farewell = _at_most(_FAREWELL_SECONDS, told)
         try:
             emptied, _ = await asyncio.gather(self._shipper.drain(deadline_seconds), farewell)
         finally:
@@ -140,13 +155,13 @@ class Proxy:
         return emptied
 
 
-async def serve(options: ProxyOptions) -> None:
+async def serve(options: ProxyOptions, reloading: Reloading | None = None) -> None:
     """Runs a proxy until the task is cancelled; then stops it in order, within 10 s.
 
     Raises OSError, in one sentence, for a folder or a port that cannot be used. Fastest on uvloop.
     """
     log.info("merkle_roots", compiled=compile_merkle_root())
-    async with Proxy(options):
+    async with Proxy(options, reloading):
         # What lives now lives as long as the process; shares in flight make no cycles, and are many.
         gc.collect()
         gc.freeze()

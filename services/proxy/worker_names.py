@@ -19,7 +19,7 @@ class WorkerNames:
     """
 
     def __init__(self, new_a_day: int, clock: Callable[[], float] = time.time) -> None:
-        self._new_a_day = new_a_day
+        self.new_a_day = new_a_day
         self._clock = clock
         self._day = 0
         self._new = 0
@@ -35,7 +35,7 @@ class WorkerNames:
         if name in self._today:
             return True
         if name not in self._yesterday:
-            if self._new >= self._new_a_day or len(self._today) >= _KEPT_DAYS * self._new_a_day:
+            if self._new >= self.new_a_day or len(self._today) >= _KEPT_DAYS * self.new_a_day:
                 return False
             self._new += 1
         self._today.add(name)

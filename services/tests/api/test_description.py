@@ -40,7 +40,14 @@ def assert_described(value: Any, schema: dict[str, Any], whole: dict[str, Any], 
     """`value` has exactly the fields, types and bounds that `schema` names."""
     if "$ref" in schema:
         schema = whole["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    types: dict[str, Any] = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}
+    types: dict[str, Any] = {
+        "boolean": bool,
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+    }
     if "type" in schema:
         assert isinstance(value, types[schema["type"]]), at
     assert "const" not in schema or value == schema["const"], at
@@ -123,6 +130,8 @@ def test_the_guides_examples_have_the_fields_that_are_sent() -> None:
     for example, schema in zip(examples[:6], schemas, strict=True):
         assert_described(example, schema, whole, "example")
     assert ErrorBody(**examples[6]).error.code == "INVALID_TOKEN"
+    reload = whole["paths"]["/api/reload"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert_described(examples[7], reload, whole, "example")
 
 
 def test_the_guide_lists_every_error_code() -> None:
@@ -136,10 +145,15 @@ def test_the_guide_lists_every_error_code() -> None:
 async def test_the_guides_commands_and_program_run(store: ClickHouseAddress) -> None:
     await keep(store, known_shares(int(time.time()), spread=100))
     async with api(store) as client:
-        environment = {**os.environ, "TOKEN": "reader-token", "API_URL": str(client.base_url)}
+        environment = {
+            **os.environ,
+            "TOKEN": "reader-token",
+            "ADMIN_TOKEN": "admin-token",
+            "API_URL": str(client.base_url),
+        }
         commands = [block.replace("http://localhost:8888", str(client.base_url)) for block in blocks("bash")]
         curls = [command for command in commands if command.startswith("curl")]
-        assert len(curls) == 7
+        assert len(curls) == 8
         for command in curls:
             script = command.replace("curl ", "curl --silent --show-error --fail-with-body ")
             ended = await asyncio.create_subprocess_shell(

@@ -269,3 +269,24 @@ async def test_others_start_while_a_service_waits_for_what_somebody_must_mend(tm
         run.supervisor.request_stop()
         run.supervisor.request_stop()
         assert await task == 0
+
+
+async def test_a_reload_reaches_those_that_can_and_are_ready(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, signal, sys, time; signal.signal(signal.SIGHUP, lambda *_: print('read anew', flush=True));"
+        "print('up', flush=True); time.sleep(60)"
+    )
+    (port,) = free_ports(1)
+    services = [
+        replace(program("a", code), reloads_on_hangup=True),
+        server("b", port, tmp_path / "journal"),
+        replace(program("c", "import time; time.sleep(60)", never), reloads_on_hangup=True),
+    ]
+    async with running(services) as (run, _):
+        await run.until(lambda: "a  | up" in run.written and "a is ready" in run.written)
+        await run.until(lambda: "b is ready" in run.written)
+        run.supervisor.request_reload()
+        await run.until(lambda: "a  | read anew" in run.written)
+        # SIGHUP would have ended these two.
+        assert not any(_gone(run.pid(name)) for name in "bc")
+    assert "c is not ready; it reads its configuration when it starts" in run.written
