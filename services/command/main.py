@@ -134,10 +134,12 @@ def api_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = conf
     from services.command import options
     from services.command.run import run
 
-    chosen = options.api(_start("api", config, data))
+    found = _start("api", config, data)
+    chosen = options.api(found)
     from services.api.server import serve
+    from services.command.schema_watch import with_schema_watch
 
-    run(serve(chosen))
+    run(with_schema_watch(serve(chosen), options.address(found)))
 
 
 @app.command("dashboard", epilog="Example: DASHBOARD_PORT=5001 sharehouse dashboard")
@@ -146,10 +148,12 @@ def dashboard_command(config: Config = configuration.DEFAULT_CONFIG, data: Data 
     from services.command import options
     from services.command.run import run
 
-    chosen = options.dashboard(_start("dashboard", config, data))
+    found = _start("dashboard", config, data)
+    chosen = options.dashboard(found)
+    from services.command.schema_watch import with_schema_watch
     from services.dashboard.server import serve
 
-    run(serve(chosen))
+    run(with_schema_watch(serve(chosen), options.address(found)))
 
 
 @app.command(

@@ -73,6 +73,16 @@ async def apply_migrations(address: ClickHouseAddress) -> list[str]:
     return [migration.name for migration in missing]
 
 
+async def missing_migrations(address: ClickHouseAddress) -> list[str]:
+    """Names of those that are not applied yet. Raises as `migrate` does."""
+    connection = Connection(address, database="system")
+    try:
+        known = await _applied_versions(await connection.client(), address.database)
+    finally:
+        await connection.close()
+    return [migration.name for migration in migrations() if migration.version not in known]
+
+
 async def _apply(address: ClickHouseAddress, missing: list[Migration]) -> None:
     connection = Connection(address)
     try:
