@@ -248,7 +248,7 @@ def main() -> None:
     # What the services write (shares, tables, blocks) is this user's alone.
     os.umask(0o077)
     try:
-        app()
+        app(prog_name="sharehouse")
     except Mistake as mistake:
         for problem in mistake.problems:
             print(f"sharehouse: {problem}", file=sys.stderr)  # noqa: T201 - the voice of the command

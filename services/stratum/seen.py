@@ -10,6 +10,9 @@ class SeenHeaders:
 
     A header of an older prevhash is refused as stale anyway, so only the newest few prevhashes are kept, and at most
     ``max_headers`` (about 100 bytes each); beyond, the oldest prevhash goes first, then the oldest headers.
+
+    Nothing of it outlives the process: on a new connection to the pool a header comes back only by chance
+    (docs/ARCHITECTURE.md, "A header counts once").
     """
 
     def __init__(self, max_headers: int = 2_000_000) -> None:

@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from services.command.data_folder import DataFolder, FolderLock
+from services.command.main import app
 from services.command.settings import Settings
 from services.tests.free_port import free_ports
 
@@ -69,10 +71,16 @@ def _config(tmp_path: Path, text: str = POOL) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("subcommand", SUBCOMMANDS)
-def test_help_explains_with_an_example(subcommand: str, tmp_path: Path) -> None:
-    done = sharehouse(*subcommand.split(), "--help", cwd=tmp_path)
+def test_without_a_word_it_explains_itself(tmp_path: Path) -> None:
+    done = sharehouse("--help", cwd=tmp_path)
     assert done.returncode == 0
+    assert "sharehouse up --demo" in done.stdout
+
+
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS)
+def test_help_explains_with_an_example(subcommand: str) -> None:
+    done = CliRunner(env={"COLUMNS": "100", "TERM": "dumb"}).invoke(app, [*subcommand.split(), "--help"])
+    assert done.exit_code == 0
     assert re.search(r"Examples?: ", done.stdout)
     assert "--config" in done.stdout
     assert "--data" in done.stdout

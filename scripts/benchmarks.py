@@ -1,0 +1,54 @@
+"""Runs the benchmarks of services/bench one after the other, and ends with 1 when any of them failed.
+
+Called by scripts/bench, inside the project's environment.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# What each measures, and sizes that take a small machine a minute or so.
+BENCHMARKS = {
+    "embedded_insert": ("rows/s through the embedded server, against the engine in process", ["--batches", "15"]),
+    "page_queries": ("the readers' queries over a day of shares, against raw shares and SELECT 1", ["--millions", "1"]),
+    "proxy_cpu": ("CPU per share through the proxy, against HAProxy as a mere relay", ["--shares", "10000"]),
+    "proxy_latency": ("time from submit to reply, against HAProxy as a mere relay", ["--seconds", "5"]),
+    "proxy_fan_out": ("time of a notify to the last of many miners, against HAProxy", ["--rounds", "3"]),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run those named, or all of them; returns the exit code."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    named, sizes = arguments[:split], arguments[split + 1 :]
+    if named == ["--list"]:
+        for name, (what, _) in BENCHMARKS.items():
+            print(f"{name:<18}{what}")
+        return 0
+    if unknown := [name for name in named if name not in BENCHMARKS]:
+        print(f"bench: nothing is called {', '.join(unknown)}; there are: {' '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    if sizes and len(named) != 1:
+        print("bench: what follows -- is for one benchmark; name it", file=sys.stderr)
+        return 2
+    results = {name: _run(name, sizes or BENCHMARKS[name][1]) for name in named or BENCHMARKS}
+    if failed := [name for name, passed in results.items() if not passed]:
+        print(f"\nbench: failed: {' '.join(failed)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(name: str, sizes: list[str]) -> bool:
+    print(f"\n=== {name} {' '.join(sizes)}", flush=True)
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", f"services.bench.{name}", *sizes], cwd=ROOT, check=False)
+    print(f"({time.monotonic() - started:.0f} s)", flush=True)
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
