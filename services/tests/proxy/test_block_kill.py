@@ -109,9 +109,11 @@ async def test_killed_as_soon_as_the_miner_was_answered(tmp_path: Path, database
         async with asyncio.timeout(20):
             while len(found := await asyncio.to_thread(stored, database)) < len(hashes):
                 await asyncio.sleep(0.1)
-    fates = [("", "accepted"), ("", "pool_other"), ("stale", "pool_other"), ("stale", "")]
-    assert [(row["refusal"], row["pool_verdict"]) for row in found] == fates
-    assert [row["block_hash"] for row in found] == hashes
+    fates = {row["block_hash"]: (row["refusal"], row["pool_verdict"]) for row in found}
+    accepted, refused, stale, gone = (fates[block_hash] for block_hash in hashes)
+    assert (accepted, refused, stale) == (("", "accepted"), ("", "pool_other"), ("stale", "pool_other"))
+    # A proxy that has not noticed the pool's end forwards it, in vain.
+    assert gone in (("stale", ""), ("stale", "no_verdict"))
 
 
 def stored(database: ClickHouseAddress) -> list[dict[str, Any]]:
