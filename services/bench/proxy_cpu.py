@@ -1,6 +1,6 @@
 """CPU time per share through the proxy, against HAProxy as a mere relay of the same traffic, alternating in one run.
 
-    python -m services.bench.proxy_cpu [--shares 20000] [--rounds 3]
+    python -m services.bench.proxy_cpu [--shares 20000] [--rounds 3] [--mode shared [--one-in 256]]
 
 Every share is valid, is checked by a validating pool with 12 merkle branches, and ends in the embedded ClickHouse.
 The relay and the proxy are pinned to the first core, everything else to the second. CPU per share is user and system
@@ -64,8 +64,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shares", type=int, default=20_000, help="shares a round (default 20000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each (default 3)")
+    parser.add_argument("--mode", choices=["dedicated", "shared"], default="dedicated", help="the proxy's mode")
+    parser.add_argument("--one-in", type=int, help="in shared mode, so many shares for one that the pool gets (256)")
     arguments = parser.parse_args()
-    with rig() as ways:
+    if arguments.one_in and arguments.mode != "shared":
+        parser.error("--one-in says something about --mode shared alone")
+    with rig(mode=arguments.mode, one_in=arguments.one_in or (256 if arguments.mode == "shared" else 1)) as ways:
         ratios = []
         for number in range(1, arguments.rounds + 1):
             relay, relay_rate = measure(ways.relay, arguments.shares, None)

@@ -1,6 +1,6 @@
 """How long a pool's notify takes to the last of many miners, and many miners to their first job, against HAProxy.
 
-    python -m services.bench.proxy_fan_out [--miners 1000] [--joining 2000] [--rounds 5]
+    python -m services.bench.proxy_fan_out [--miners 1000] [--joining 2000] [--rounds 5] [--mode shared]
 
 Time zero of a notify is its arrival at a miner that sits at the pool directly and was connected first. Beside it the
 proxy's resident memory per 1,000 idle miners.
@@ -71,8 +71,9 @@ def main() -> None:
     parser.add_argument("--miners", type=int, default=1000, help="who get each notify (default 1000)")
     parser.add_argument("--joining", type=int, default=2000, help="who connect at once (default 2000)")
     parser.add_argument("--rounds", type=int, default=5, help="notifies measured for each (default 5)")
+    parser.add_argument("--mode", choices=["dedicated", "shared"], default="dedicated", help="the proxy's mode")
     arguments = parser.parse_args()
-    with rig(refresh_seconds=_REFRESH_SECONDS) as ways:
+    with rig(refresh_seconds=_REFRESH_SECONDS, mode=arguments.mode) as ways:
         memory = uvloop.run(_memory(ways.proxy.pid, ways.proxy.port, arguments.joining))
         fan_out, joined = {}, {}
         for way in (ways.relay, ways.proxy):

@@ -19,6 +19,7 @@ from services.demo.options import DemoPoolOptions
 from services.demo.server import serve as serve_pool
 from services.proxy.options import Limits, PoolOptions, ProxyOptions
 from services.proxy.server import serve as serve_proxy
+from services.proxy.vardiff import VardiffOptions
 from services.warehouse.address import ClickHouseAddress
 from services.warehouse.embedded.options import EmbeddedOptions
 from services.warehouse.embedded.server import serve as serve_clickhouse
@@ -26,6 +27,8 @@ from services.warehouse.migrate import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from services.proxy.options import Mode
 
 MEASURED_CORE: Final = 0
 OTHER_CORE: Final = 1
@@ -54,11 +57,12 @@ class Rig:
 
 
 @contextlib.contextmanager
-def rig(*, refresh_seconds: float = _NEVER_SECONDS) -> Iterator[Rig]:
+def rig(*, refresh_seconds: float = _NEVER_SECONDS, mode: Mode = "dedicated", one_in: int = 1) -> Iterator[Rig]:
     """Starts everything, with every limit lifted that a load from one address would hit.
 
     The relay and the proxy run on MEASURED_CORE, everything else, the caller too, on OTHER_CORE. The pool validates
-    every share, of 12 merkle branches; it sends its job again every ``refresh_seconds``.
+    every share, of 12 merkle branches; it sends its job again every ``refresh_seconds``. In shared mode the
+    proxy's pool may be a harder one, which takes one share in ``one_in``.
     """
     os.sched_setaffinity(0, {OTHER_CORE})
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as running:
@@ -66,22 +70,26 @@ def rig(*, refresh_seconds: float = _NEVER_SECONDS) -> Iterator[Rig]:
         address = ClickHouseAddress(port=free_port(), password="bench")
         embedded = EmbeddedOptions(data=folder / "clickhouse", port=address.port, password=address.password)
         running.enter_context(service(serve_clickhouse, embedded, core=OTHER_CORE))
-        pool = DemoPoolOptions(
-            folder / "pool",
-            port=free_port(),
-            fixed_difficulty=EVERY_HASH,
-            minimum_difficulty=EVERY_HASH,
-            network_difficulty=_NETWORK_DIFFICULTY,
-            merkle_branches=_MERKLE_BRANCHES,
-            refresh_seconds=refresh_seconds,
-        )
-        running.enter_context(service(serve_pool, pool, core=OTHER_CORE))
+        pool = _pool(folder / "pool", EVERY_HASH, refresh_seconds)
+        harder = pool if one_in == 1 else _pool(folder / "harder", EVERY_HASH * 2 * one_in, refresh_seconds)
+        for one in {pool.port: pool, harder.port: harder}.values():
+            running.enter_context(service(serve_pool, one, core=OTHER_CORE))
+            wait_for_port(one.port)
         wait_for_port(address.port)
-        wait_for_port(pool.port)
         asyncio.run(migrate(address))
         proxy = ProxyOptions(
             name="bench",
-            pools=(PoolOptions("normal", free_port(), "127.0.0.1", pool.port, "bench.{worker}"),),
+            pools=(
+                PoolOptions(
+                    "normal",
+                    free_port(),
+                    "127.0.0.1",
+                    harder.port,
+                    "bench.{worker}",
+                    mode=mode,
+                    vardiff=VardiffOptions(start=EVERY_HASH, min=EVERY_HASH, max=EVERY_HASH),
+                ),
+            ),
             spool=folder / "spool",
             clickhouse=address,
             host="127.0.0.1",
@@ -92,6 +100,18 @@ def rig(*, refresh_seconds: float = _NEVER_SECONDS) -> Iterator[Rig]:
         wait_for_port(proxy.pools[0].listen_port)
         relay = running.enter_context(_haproxy(folder, pool.port))
         yield Rig(pool.port, relay, Way("proxy", proxy.pools[0].listen_port, proxy_pid), address)
+
+
+def _pool(folder: Path, difficulty: float, refresh_seconds: float) -> DemoPoolOptions:
+    return DemoPoolOptions(
+        folder,
+        port=free_port(),
+        fixed_difficulty=difficulty,
+        minimum_difficulty=EVERY_HASH,
+        network_difficulty=_NETWORK_DIFFICULTY,
+        merkle_branches=_MERKLE_BRANCHES,
+        refresh_seconds=refresh_seconds,
+    )
 
 
 @contextlib.contextmanager

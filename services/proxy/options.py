@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
+Mode = Literal["dedicated", "shared"]
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -31,7 +32,7 @@ class PoolOptions:
     tls_listen_port: int | None = None
     """For miners that speak TLS (``stratum+ssl``), besides ``listen_port``."""
     fallbacks: tuple[PoolEndpoint, ...] = ()
-    mode: Literal["dedicated", "shared"] = "dedicated"
+    mode: Mode = "dedicated"
     """Whether each miner has a pool connection of its own, or many work on one."""
     vardiff: VardiffOptions = field(default_factory=VardiffOptions)
     """How a miner's difficulty is chosen in shared mode; in dedicated mode the pool does it."""
