@@ -58,7 +58,9 @@ class Overview:
         # The chart gains a point a minute; asking for it more often would be a query for nothing.
         if chart is None or now >= chart.start + (len(chart.values) + 1) * chart.step:
             chart = _with_gaps(await self._queries.hash_rate_series(now))
-        return Figures(now, grouped(rows, sessions), len(sessions), tuple(proxies), MinerTotals.of(rows), chart)
+        # One that ended in this very second is still told of.
+        lasting = [session for session in sessions if session.disconnected is None]
+        return Figures(now, grouped(rows, lasting), len(lasting), tuple(proxies), MinerTotals.of(rows), chart)
 
     def _view(self, now: float) -> View:
         figures = self._figures

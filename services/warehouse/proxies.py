@@ -103,7 +103,16 @@ SELECT s.proxy, toString(s.instance), s.connection, s.pool_label, s.pool, s.mine
     if(s.disconnected IS NULL AND ended_ms >= 0, {died:String}, s.disconnect_reason),
     s.difficulty, if(s.last_share IS NULL, NULL, toUnixTimestamp64Milli(assumeNotNull(s.last_share))), s.accepted,
     s.rejected_by_reason, if(ended_ms >= 0, 0, s.hash_rate), toUnixTimestamp64Milli(s.updated)
-FROM (SELECT * FROM sessions FINAL) AS s
+FROM
+(
+    -- Of what 30 days left, only what processes of late can still have; they are the beginning of the key.
+    SELECT * FROM sessions FINAL
+    WHERE (proxy, instance) IN
+    (
+        SELECT proxy, instance FROM heartbeats
+        WHERE ts >= toDateTime64({now:Int64} - {alive:Int64} - {ended_within:Int64}, 3, 'UTC')
+    )
+) AS s
 LEFT JOIN
 (
     SELECT proxy, instance, toFloat64(max(ts)) AS seen FROM heartbeats GROUP BY proxy, instance

@@ -18,6 +18,7 @@ from services.dashboard.options import DashboardOptions
 from services.dashboard.server import serve
 from services.tests.conftest import unused_port
 from services.tests.dashboard.conftest import connect, dashboard, keep, tell
+from services.tests.warehouse.test_proxies import make_session
 from services.warehouse.proxy_state import PoolState
 from services.warehouse.queries import Queries
 
@@ -182,6 +183,12 @@ async def test_the_first_line_says_what_the_proxies_say(
     await connect(store, "rig", **heartbeat)
     said = re.sub(r"\d+ (s|min) ago", "90 s ago", sentence(await page_of(store)))
     assert said == wanted
+
+
+async def test_a_connection_that_ends_in_this_very_second_is_no_connection(store: ClickHouseAddress) -> None:
+    await tell(store, [make_session(disconnected_ms=int(time.time() * 1000) + 60_000, disconnect_reason="closed")])
+    page = await page_of(store)
+    assert (figure(page, "connected"), Table(page).rows) == ("0", [])
 
 
 async def test_the_page_counts_pools_as_the_api_does(store: ClickHouseAddress) -> None:
