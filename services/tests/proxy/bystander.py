@@ -21,7 +21,8 @@ def main() -> None:
             while b"pong" not in (line := lines.readline()):
                 if not line:
                     return
-            print(time.perf_counter() - began, flush=True)
+            sys.stdout.write(f"{time.perf_counter() - began}\n")
+            sys.stdout.flush()
             time.sleep(PAUSE_SECONDS)
 
 

@@ -236,7 +236,7 @@ async def test_ntime_and_version_abuse(proxy: Standalone, pool: ScriptedPool) ->
         answer = await hostile.ask("mining.configure", [["version-rolling"], {"version-rolling.mask": "1fffe000"}])
         hostile.mask = int(answer["result"]["version-rolling.mask"], 16)
         share = hostile.share(await hostile.start(), bits=0)
-        refused = {
+        refused: dict[str, dict[int, str | None]] = {
             "ntime before the job": {3: "00000000"},
             "ntime in years": {3: "ffffffff"},
             "ntime that is none": {3: "-0000001"},
