@@ -29,14 +29,14 @@ def migrate(configuration: Configuration, say: Callable[[str], None]) -> None:
     try:
         applied = asyncio.run(migrations.migrate(address, hot_days=configuration.settings.storage_hot_days))
     except (ClickHouseError, aiohttp.ClientError, OSError) as error:
-        raise Mistake(f"ClickHouse at {address.host}:{address.port} {_sentence(error, address.user)}") from None
+        raise Mistake(f"ClickHouse at {address.host}:{address.port} {sentence(error, address.user)}") from None
     for name in applied:
         say(f"applied {name}")
     if not applied:
         say("nothing to apply: the tables are up to date")
 
 
-def _sentence(error: Exception, user: str) -> str:
+def sentence(error: Exception, user: str) -> str:
     """What ClickHouse did, and the remedy. The client's own texts speak of its workings."""
     code = error.code if isinstance(error, Error) else None
     if code in _UNKNOWN_USER:

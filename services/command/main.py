@@ -31,9 +31,11 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 db_app = typer.Typer(no_args_is_help=True, help="Look after ClickHouse's tables.")
 s3_app = typer.Typer(no_args_is_help=True, help="Look after the bucket for old shares.")
+storage_app = typer.Typer(no_args_is_help=True, help="See where the shares lie.")
 app.add_typer(config_app, name="config")
 app.add_typer(db_app, name="db")
 app.add_typer(s3_app, name="s3")
+app.add_typer(storage_app, name="storage")
 
 Config = Annotated[
     Path, typer.Option("--config", metavar="FILE", help="Pools, and settings that are no secrets.", show_default=True)
@@ -221,6 +223,14 @@ def s3_check(config: Config = configuration.DEFAULT_CONFIG, data: Data = configu
     if bucket is None:
         raise Mistake("AWS_S3_BUCKET is not set, so shares stay on the local disk; set it to use S3")
     storage.check(bucket, typer.echo)
+
+
+@storage_app.command("status", epilog="Example: CLICKHOUSE_HOST=db.internal sharehouse storage status")
+def storage_status(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+    """Print where the shares lie, by day and volume, how small they are, and what has yet to move to S3."""
+    from services.command.storage_report import report
+
+    report(_start("storage status", config, data), typer.echo)
 
 
 def _start(service: str, config: Path, data: Path, *, need_config: bool = False) -> Configuration:
