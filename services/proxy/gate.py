@@ -82,6 +82,7 @@ class Gate:
         """Takes other limits: they hold from now on, also for addresses that are known."""
         self.limits = limits
         self._names.new_a_day = limits.new_workers_a_day
+        self.strangers_rows.a_minute = limits.unauthorized_rows * CONNECTIONS_WORTH
         for known in self._addresses.values():
             known.conduct.limits = limits
 

@@ -10,18 +10,21 @@ CONNECTIONS_WORTH: Final = 100
 
 
 class RowBudget:
-    """``a_minute`` rows in each minute that begins with the first of them. Times are monotonic seconds."""
+    """``a_minute`` rows in each minute that begins with the first of them. Times are monotonic seconds.
 
-    __slots__ = ("_a_minute", "_left", "_since")
+    Another ``a_minute`` holds from the next minute on.
+    """
+
+    __slots__ = ("_left", "_since", "a_minute")
 
     def __init__(self, a_minute: int) -> None:
-        self._a_minute = self._left = a_minute
+        self.a_minute = self._left = a_minute
         self._since = float("-inf")
 
     def take(self, now: float) -> bool:
         """Whether one more may be written."""
         if now - self._since >= MINUTE_SECONDS:
-            self._since, self._left = now, self._a_minute
+            self._since, self._left = now, self.a_minute
         if self._left <= 0:
             return False
         self._left -= 1

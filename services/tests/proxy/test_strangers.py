@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry
+
+from services.proxy.gate import Gate
 from services.proxy.options import Limits
 from services.proxy.row_budget import RowBudget
 from services.tests.proxy.conftest import miner_port
@@ -38,6 +41,14 @@ async def test_rows_of_strangers_are_few_and_the_owners_are_all_there(started: S
                 while proxy.spool.recorded_shares < 7:
                     await asyncio.sleep(0.01)
             assert counted(proxy, "shares_unauthorized_unrecorded_total") == 9
+
+
+def test_another_limit_holds_from_the_next_minute_on() -> None:
+    gate = Gate(Limits(unauthorized_rows=1), CollectorRegistry())
+    assert all(gate.strangers_rows.take(0.0) for _ in range(100))
+    gate.reconfigure(Limits(unauthorized_rows=2))
+    assert not gate.strangers_rows.take(1.0)
+    assert [gate.strangers_rows.take(61.0) for _ in range(201)].count(True) == 200
 
 
 def test_a_budget_is_new_each_minute() -> None:
