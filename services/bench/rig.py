@@ -85,7 +85,8 @@ def rig(*, refresh_seconds: float = _NEVER_SECONDS, mode: Mode = "dedicated", on
                     free_port(),
                     "127.0.0.1",
                     harder.port,
-                    "bench.{worker}",
+                    # This pool takes 32 names on one connection.
+                    "bench.{worker}" if mode == "dedicated" else "bench",
                     mode=mode,
                     vardiff=VardiffOptions(start=EVERY_HASH, min=EVERY_HASH, max=EVERY_HASH),
                 ),

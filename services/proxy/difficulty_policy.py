@@ -50,7 +50,8 @@ class DedicatedDifficulty:
     @property
     def is_news(self) -> bool:
         """Whether the miner should be told something else than it was."""
-        return self.wanted != self.told
+        wanted = self.wanted
+        return wanted is not None and wanted != self.told
 
     def change(self) -> float | None:
         """The difficulty to tell the miner now, or None where it knows; noted as told."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.proxy.difficulty_policy import DedicatedDifficulty
+from services.proxy.difficulty_policy import DedicatedDifficulty, SharedDifficulty
+from services.proxy.vardiff import VardiffOptions
 from services.stratum.password import parse_password
 from services.tests.proxy.conftest import miner_port
 from services.tests.proxy.scripted_pool import EASIEST, Script, ScriptedPool, make_job
@@ -161,3 +162,13 @@ def test_of_several_workers_the_most_demanding_decides_until_it_asks_for_less() 
     assert policy.change() == 100
     policy.pool = 400
     assert policy.change() == 400
+
+
+@pytest.mark.parametrize("policy", [DedicatedDifficulty(), SharedDifficulty(VardiffOptions(start=8.0), 0.0)])
+def test_a_new_pool_connection_that_has_said_nothing_is_no_news(policy: DedicatedDifficulty) -> None:
+    policy.pool = 8.0
+    assert (policy.change(), policy.is_news) == (8.0, False)
+    policy.pool = None
+    assert (policy.change(), policy.is_news, policy.told) == (None, False, 8.0)
+    policy.pool = 4.0
+    assert (policy.is_news, policy.change()) == (True, 4.0)
