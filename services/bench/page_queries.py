@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.bench.processes import free_port, service, wait_for_port
+from services.bench.processes import free_port, service, wait_for_clickhouse
 from services.warehouse.address import ClickHouseAddress
 from services.warehouse.client import Connection
 from services.warehouse.embedded.options import EmbeddedOptions
@@ -99,7 +99,7 @@ async def main() -> None:
         large = ClickHouseAddress(port=free_port(), password="bench")
         options = EmbeddedOptions(data=Path(folder), port=large.port, password=large.password)
         with service(serve, options, core=0):
-            wait_for_port(large.port)
+            wait_for_clickhouse(large.port)
             now = int(time.time())
             small = replace(large, database="small")
             await measure("60 shares of one worker", small, await fill(small, now, 60, 1), now, arguments.times)

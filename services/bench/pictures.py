@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from playwright.async_api import async_playwright
 
-from services.bench.processes import free_port, service, wait_for_port
+from services.bench.processes import free_port, service, wait_for_clickhouse, wait_for_port
 from services.dashboard.options import DashboardOptions, StratumEndpoint
 from services.dashboard.server import serve as serve_dashboard
 from services.warehouse.address import ClickHouseAddress
@@ -159,7 +159,7 @@ async def main(pictures: Path) -> None:
         address = ClickHouseAddress(port=free_port(), password="pictures")
         embedded = EmbeddedOptions(data=folder / "clickhouse", port=address.port, password=address.password)
         running.enter_context(service(serve_clickhouse, embedded, core=0))
-        wait_for_port(address.port)
+        wait_for_clickhouse(address.port)
         await fill(address, folder / "spool")
         dashboard = DashboardOptions(
             clickhouse=address, port=free_port(), stratum=(StratumEndpoint("normal", "0.0.0.0", 3331),)

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import socket
 import time
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,6 +45,17 @@ def wait_for_port(port: int, deadline_seconds: float = 20) -> None:
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"nobody listens on port {port}")
+        time.sleep(0.05)
+
+
+def wait_for_clickhouse(port: int, deadline_seconds: float = 60) -> None:
+    """Returns once the embedded ClickHouse on that port has its tables open, which is after it listens."""
+    deadline = time.monotonic() + deadline_seconds
+    while True:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"ClickHouse on port {port} does not open")
         time.sleep(0.05)
 
 

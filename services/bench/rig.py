@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.bench.processes import free_port, service, wait_for_port
+from services.bench.processes import free_port, service, wait_for_clickhouse, wait_for_port
 from services.bench.share_load import EVERY_HASH
 from services.demo.options import DemoPoolOptions
 from services.demo.server import serve as serve_pool
@@ -75,7 +75,7 @@ def rig(*, refresh_seconds: float = _NEVER_SECONDS, mode: Mode = "dedicated", on
         for one in {pool.port: pool, harder.port: harder}.values():
             running.enter_context(service(serve_pool, one, core=OTHER_CORE))
             wait_for_port(one.port)
-        wait_for_port(address.port)
+        wait_for_clickhouse(address.port)
         asyncio.run(migrate(address))
         proxy = ProxyOptions(
             name="bench",
