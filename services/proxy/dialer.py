@@ -38,7 +38,8 @@ class PoolUser(UpstreamListener, Protocol):
 class Dialer:
     """Holds at most one upstream for its user, from ``start`` to ``stop``: at the address that the pool's route names.
 
-    Moving to another address, it keeps the old connection until the new one has a job.
+    Moving to another address, it keeps the old connection until the new one has a job. Where an address serves others
+    but not this user (pools bound the connections of one client), it makes a detour for a while.
     """
 
     def __init__(self, pool: Pool, user: PoolUser) -> None:
@@ -51,6 +52,8 @@ class Dialer:
         self._pause_seconds = 0.0
         self._port_asked: tuple[PoolEndpoint | None, int] = (None, 0)
         self._dialling: asyncio.Task[None] | None = None
+        self._detour: PoolEndpoint | None = None
+        self._detour_end: asyncio.TimerHandle | None = None
         self._stopped = False
 
     def start(self) -> None:
@@ -63,6 +66,8 @@ class Dialer:
         """Dials no more. An upstream with shares under way closes by itself, once the last verdict is in."""
         self._stopped = True
         self._pool.dialers.discard(self)
+        if self._detour_end is not None:
+            self._detour_end.cancel()
         if self._dialling is not None:
             self._dialling.cancel()
         if self.upstream is not None:
@@ -76,6 +81,7 @@ class Dialer:
     def reroute(self) -> None:
         """Starts anew where the pool's addresses are others now: what failed before is no reason to wait."""
         self._failures = self._failures_here = 0
+        self._go_round(None)
         if self._dialling is not None:
             self._dialling.cancel()
             self._dialling = None
@@ -110,8 +116,14 @@ class Dialer:
     def _dial_after(self, pause_seconds: float) -> None:
         self._dialling = asyncio.create_task(self._dial(pause_seconds))
 
+    @property
+    def _goal(self) -> PoolEndpoint:
+        return self._detour or self._pool.route.endpoint
+
     def _should_move(self) -> bool:
-        return self.upstream is not None and self._pool.route.should_leave(self.upstream.endpoint)
+        if self.upstream is None or self.upstream.endpoint == self._detour:
+            return False
+        return self._pool.route.should_leave(self.upstream.endpoint)
 
     async def _dial(self, pause_seconds: float) -> None:
         """Until a connection stands where it should; from then on upstream_lost and follow decide."""
@@ -119,7 +131,7 @@ class Dialer:
             await asyncio.sleep(pause_seconds)
             if self.upstream is not None and not self._should_move():
                 break
-            endpoint = self._pool.route.endpoint
+            endpoint = self._goal
             try:
                 upstream = await self._connection(endpoint)
             except DialError as error:
@@ -170,20 +182,35 @@ class Dialer:
         # A pool that stays away is told of now and then, not at every miner's every try.
         if self._failures <= _QUIET_FAILURES or self._failures & (self._failures - 1) == 0:
             log.warning("upstream_lost", why=loss.why, failures=self._failures, **self._facts(endpoint))
-        # One miner's bad luck is no reason to send all others elsewhere.
-        if (loss.conclusive or self._failures_here >= _TRIES) and (
-            pool.route.is_down(endpoint) or not pool.is_served_by(endpoint)
-        ):
+        if loss.conclusive or self._failures_here >= _TRIES:
             self._failures_here = 0
-            pool.route.failed(endpoint, loss.why)
+            # One miner's bad luck is no reason to send all others elsewhere.
+            is_mine_alone = not pool.route.is_down(endpoint) and pool.is_served_by(endpoint)
+            self._go_round(endpoint if is_mine_alone else None)
+            if not is_mine_alone:
+                pool.route.failed(endpoint, loss.why)
         return min(loss.pause_seconds, _LONGEST_PAUSE_ASKED_SECONDS) + self._pause(endpoint)
 
     def _moving_pause(self) -> float:
         return random.uniform(0.0, self._patience.move_seconds)  # noqa: S311 - not all at once
 
+    def _go_round(self, endpoint: PoolEndpoint | None) -> None:
+        """Avoids an address for a while, where there is another one; None: avoids none."""
+        if self._detour_end is not None:
+            self._detour_end.cancel()
+            self._detour_end = None
+        self._detour = self._pool.route.after(endpoint) if endpoint is not None else None
+        if self._detour is not None:
+            seconds = self._patience.detour_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - not all at once
+            self._detour_end = asyncio.get_running_loop().call_later(seconds, self._end_detour)
+
+    def _end_detour(self) -> None:
+        self._detour = self._detour_end = None
+        self.follow()
+
     def _pause(self, failed: PoolEndpoint) -> float:
         patience, route = self._patience, self._pool.route
-        goes_elsewhere = route.endpoint != failed and not route.is_down(route.endpoint)
+        goes_elsewhere = self._goal != failed and not route.is_down(self._goal)
         doublings = 0 if goes_elsewhere else min(self._failures - 1, 20)
         longest = min(patience.first_pause_seconds * 2.0**doublings, patience.longest_pause_seconds)
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, so that miners do not return as one

@@ -24,6 +24,8 @@ class Patience:
     probe_seconds: float = 10.0
     """Between two looks at a pool that is preferred to the one in use; doubled while it comes and goes."""
     longest_probe_seconds: float = 300.0
+    detour_seconds: float = 300.0
+    """How long a miner stays elsewhere that is not served where others are."""
     late_seconds: float = 10.0
     """How long a connection that was left for a better one takes late shares."""
     move_seconds: float = 2.0

@@ -49,6 +49,14 @@ class Route:
         """Whether it failed, and was not seen to work since."""
         return endpoint in self._down
 
+    def after(self, endpoint: PoolEndpoint) -> PoolEndpoint | None:
+        """The next address in order, for who alone is not served at ``endpoint``; None for none.
+
+        It may be down: nobody has looked for long.
+        """
+        following = self.endpoints[self.endpoints.index(endpoint) + 1 :] if endpoint in self.endpoints else ()
+        return following[0] if following else None
+
     def should_leave(self, endpoint: PoolEndpoint) -> bool:
         """Whether a connection to ``endpoint`` should move: a better one is in use, or it is configured no more."""
         if endpoint not in self.endpoints:

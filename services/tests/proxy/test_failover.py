@@ -262,20 +262,39 @@ async def test_with_every_address_down_miners_wait_and_the_first_that_comes_back
 
 @pytest.mark.parametrize("mode", ["dedicated"])
 async def test_one_miners_bad_luck_moves_no_other(chained: Chained, second: ScriptedPool) -> None:
-    patience = replace(QUICK, silent_seconds=60.0)
-    async with ScriptedPool() as first, chained(first.port, second.port, user="w.{worker}", patience=patience) as proxy:
+    patience = replace(QUICK, silent_seconds=60.0, detour_seconds=1.0)
+    async with ScriptedPool() as first, chained(first.port, second.port, patience=patience) as proxy:
         async with TalkingMiner(miner_port(proxy)) as lucky, TalkingMiner(miner_port(proxy)) as unlucky:
-            job = await lucky.start("farm.lucky")
+            job = await lucky.start()
             await asyncio.sleep(QUICK.steady_seconds)
-            await unlucky.subscribe()
-            for number in range(1, 6):
-                (await first.connection(number)).drop()
+            # As a pool does that takes no more connections from one address.
             first.script.refused = frozenset({"mining.subscribe"})
-            assert (await lucky.submit(job, worker="farm.lucky", start=777))["result"] is True
-            await first.connection(8)
-            assert (await lucky.submit(job, worker="farm.lucky"))["result"] is True
+            elsewhere = await unlucky.start()
+            assert is_seconds(elsewhere)
+            assert (await unlucky.submit(elsewhere))["result"] is True
+            assert (await lucky.submit(job))["result"] is True
             assert proxy.listeners["normal"].pool.route.endpoint.port == first.port
-        assert second.connections == []
+
+            first.script.refused = frozenset()
+            back = await job_of(unlucky, lambda job: not is_seconds(job))
+            assert (await unlucky.submit(back))["result"] is True
+        assert len(second.connections) == 1
+        assert len((await first.connection()).params("mining.submit")) == 1
+
+
+@pytest.mark.parametrize("mode", ["dedicated"])
+async def test_a_miner_that_is_not_served_where_it_went_round_to_tries_the_first_again(chained: Chained) -> None:
+    patience = replace(QUICK, silent_seconds=60.0, detour_seconds=60.0)
+    nobodys = unused_port()
+    async with ScriptedPool() as first, chained(first.port, nobodys, patience=patience) as proxy:
+        async with TalkingMiner(miner_port(proxy)) as lucky, TalkingMiner(miner_port(proxy)) as unlucky:
+            await lucky.start()
+            await asyncio.sleep(QUICK.steady_seconds)
+            first.script.refused = frozenset({"mining.subscribe"})
+            asked = unlucky.send("mining.subscribe", [])
+            await first.connection(3)
+            first.script.refused = frozenset()
+            assert (await unlucky.answer(asked))["error"] is None
 
 
 @pytest.mark.parametrize("shape", [("0011", 8), ("00112233445566778899aabb", 16), ("", 6), ("ff", 7)])
