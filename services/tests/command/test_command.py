@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,12 @@ from services.command.data_folder import DataFolder, FolderLock
 from services.command.main import app
 from services.command.settings import Settings
 from services.tests.free_port import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Each test starts Python several times.
+pytestmark = pytest.mark.timeout(60)
 
 ROOT = Path(__file__).parents[3]
 SUBCOMMANDS = (
@@ -54,7 +61,7 @@ def sharehouse(
         env=_environment(environment or {}),
         capture_output=True,
         text=True,
-        timeout=18,
+        timeout=50,
         check=False,
     )
 
@@ -63,6 +70,25 @@ def _environment(more: dict[str, str]) -> dict[str, str]:
     mine = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
     ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
     return {**mine, **ports, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **more}
+
+
+@contextlib.contextmanager
+def started(
+    *arguments: str, cwd: Path, environment: dict[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """Run it beside the test; gives the process and its stderr, and leaves nothing running."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "services.command", *arguments],
+        cwd=cwd,
+        env=_environment(environment or {}),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            yield process, process.stderr
+        finally:
+            process.kill()
 
 
 def _config(tmp_path: Path, text: str = POOL) -> str:
@@ -173,18 +199,10 @@ def test_s3_check_without_a_bucket(tmp_path: Path) -> None:
 
 
 def test_a_service_alone_ends_with_a_signal(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.command", "demo-pool", "--data", str(tmp_path)],
-        cwd=tmp_path,
-        env=_environment({}),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    with process:
-        assert "demo_pool_listening" in process.stderr.readline()
+    with started("demo-pool", "--data", str(tmp_path), cwd=tmp_path) as (process, lines):
+        assert "demo_pool_listening" in lines.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(20) == 0
 
 
 def test_a_service_alone_refuses_a_port_in_use_in_one_line(tmp_path: Path) -> None:
@@ -199,17 +217,12 @@ def test_a_service_alone_refuses_a_port_in_use_in_one_line(tmp_path: Path) -> No
 @pytest.mark.parametrize("service", ["clickhouse", "api", "dashboard", "miner"])
 def test_a_service_that_needs_no_pool_starts_on_the_shipped_file(service: str, tmp_path: Path) -> None:
     listening = {"clickhouse": "clickhouse_ready", "api": "listening", "dashboard": "listening", "miner": "Connecting"}
-    environment = _environment({"API_TOKENS": "hunter2", "MINING_POOL_HOST": "127.0.0.1", "MINING_POOL_PORT": "1"})
-    command = [sys.executable, "-m", "services.command", service, "--config", str(ROOT / "config" / "config.toml")]
-    process = subprocess.Popen(
-        [*command, "--data", str(tmp_path)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    with process:
-        lines = iter(process.stderr.readline, "")
+    environment = {"API_TOKENS": "hunter2", "MINING_POOL_HOST": "127.0.0.1", "MINING_POOL_PORT": "1"}
+    arguments = (service, "--config", str(ROOT / "config" / "config.toml"), "--data", str(tmp_path))
+    with started(*arguments, cwd=tmp_path, environment=environment) as (process, lines):
         assert any(listening[service] in line for line in lines), f"{service} ended before it was up"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(20) == 0
 
 
 def test_shares_of_a_demo_and_real_ones_are_kept_apart(tmp_path: Path) -> None:
@@ -225,37 +238,22 @@ def test_shares_of_a_demo_and_real_ones_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_the_miners_lines_are_those_of_its_document(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.command", "miner", "--data", str(tmp_path)],
-        cwd=tmp_path,
-        env=_environment({"MINING_POOL_HOST": "127.0.0.1", "MINING_POOL_PORT": "1"}),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    with process:
-        lines: list[str] = []
-        while not lines or "Connecting to Stratum pool" not in lines[-1]:
-            lines.append(process.stderr.readline())
-            assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[[A-Z]+\] [A-Z].*\n", lines[-1])
-        assert "MINING_ADDRESS is not set: mining for 1A1z" in lines[0]
+    environment = {"MINING_POOL_HOST": "127.0.0.1", "MINING_POOL_PORT": "1"}
+    with started("miner", "--data", str(tmp_path), cwd=tmp_path, environment=environment) as (process, lines):
+        read: list[str] = []
+        while not read or "Connecting to Stratum pool" not in read[-1]:
+            read.append(lines.readline())
+            assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[[A-Z]+\] [A-Z].*\n", read[-1])
+        assert "MINING_ADDRESS is not set: mining for 1A1z" in read[0]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(20) == 0
 
 
 def test_what_a_service_writes_is_its_users_alone(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.command", "demo-pool", "--data", str(tmp_path / "data")],
-        cwd=tmp_path,
-        env=_environment({}),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    with process:
-        assert "demo_pool_listening" in process.stderr.readline()
+    with started("demo-pool", "--data", str(tmp_path / "data"), cwd=tmp_path) as (process, lines):
+        assert "demo_pool_listening" in lines.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(20) == 0
     written = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
     assert len(written) > 1
     assert not [path for path in written if path.stat().st_mode & 0o077]
