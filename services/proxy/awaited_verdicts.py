@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class AwaitedVerdicts:
         self._loop = asyncio.get_running_loop()
         # When each went up, and who waits. The timeout is one for all, so the order is by age.
         self._waiting: dict[int, tuple[float, Verdict]] = {}
-        self._forgotten: deque[int] = deque()
+        self._forgotten: dict[int, None] = {}
         self._owed_since: float | None = None
         self._timeout: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
@@ -109,9 +108,11 @@ class AwaitedVerdicts:
 
     def _remember(self, number: int) -> None:
         """Keeps the last few numbers known, so that late answers are counted."""
-        self._forgotten.append(number)
+        self._forgotten[number] = None
         if len(self._forgotten) > _MAX_FORGOTTEN:
-            self._forget(self._forgotten.popleft())
+            oldest = next(iter(self._forgotten))
+            del self._forgotten[oldest]
+            self._forget(oldest)
 
     def _watch_silence(self) -> None:
         self._silence = None

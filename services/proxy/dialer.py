@@ -42,6 +42,19 @@ class Dialer:
     but not this user (pools bound the connections of one client), it makes a detour for a while.
     """
 
+    __slots__ = (
+        "_dialling",
+        "_failures",
+        "_failures_here",
+        "_patience",
+        "_pause_seconds",
+        "_pool",
+        "_port_asked",
+        "_stopped",
+        "_user",
+        "upstream",
+    )
+
     def __init__(self, pool: Pool, user: PoolUser) -> None:
         self.upstream: Upstream | None = None
         """The one that is alive, or None."""

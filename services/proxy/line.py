@@ -34,6 +34,18 @@ class Line:
     come while the last ones are still on their way make no queue, and nobody waits longer for them.
     """
 
+    __slots__ = (
+        "_dialer",
+        "_has_more_news",
+        "_is_shared",
+        "_job_since",
+        "_pool",
+        "_room",
+        "_space",
+        "_telling",
+        "miners",
+    )
+
     def __init__(self, pool: Pool, *, room: int) -> None:
         self.miners: dict[Miner, None] = {}
         self._pool = pool

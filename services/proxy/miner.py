@@ -53,6 +53,36 @@ RECONNECT_GRACE_SECONDS: Final = 5.0
 class Miner:
     """``clock`` is monotonic, in seconds; ``close`` ends the connection once what is queued has been sent."""
 
+    __slots__ = (
+        "_asked_subscribe",
+        "_clock",
+        "_close",
+        "_feed",
+        "_followed",
+        "_handshake_began",
+        "_heard_at",
+        "_junk_lines",
+        "_leave_at",
+        "_place",
+        "_session_id",
+        "_spoke_stratum",
+        "_suggested",
+        "_takes_extranonce",
+        "_waiting",
+        "address",
+        "conduct",
+        "fail",
+        "is_subscribed",
+        "jobs",
+        "mask",
+        "pool",
+        "session",
+        "shares",
+        "user_agent",
+        "wake",
+        "workers",
+    )
+
     def __init__(
         self,
         pool: Pool,

@@ -28,6 +28,27 @@ TLS_HELLO: Final = b"\x16\x03"
 class MinerConnection(asyncio.Protocol):
     """Feeds a Miner and sends what it says: one write per loop turn. ``connections`` holds those that are open."""
 
+    __slots__ = (
+        "_budget",
+        "_connections",
+        "_draining",
+        "_flush_due",
+        "_half_closed",
+        "_has_backlog",
+        "_host",
+        "_is_new",
+        "_loop",
+        "_pool",
+        "_port",
+        "_reading",
+        "_timer",
+        "_timer_at",
+        "_told_to_slow_down",
+        "_transport",
+        "_why",
+        "miner",
+    )
+
     def __init__(self, pool: Pool, connections: set[MinerConnection], peer: tuple[str, int]) -> None:
         self._pool = pool
         self._connections = connections

@@ -58,6 +58,39 @@ class Upstream(asyncio.Protocol):
     ``users`` are authorized at once. Where the endpoint has one user for all, nothing is ready before that one is in.
     """
 
+    __slots__ = (
+        "_authorized",
+        "_clean_jobs",
+        "_configured",
+        "_ended",
+        "_first_users",
+        "_flush_due",
+        "_gauge",
+        "_heard_at",
+        "_loop",
+        "_opened_at",
+        "_pace",
+        "_patience",
+        "_pool",
+        "_retiring",
+        "_session",
+        "_subscribed",
+        "_timer",
+        "_transport",
+        "_unreadable",
+        "_users",
+        "_waiting",
+        "current",
+        "current_prevhash",
+        "difficulty",
+        "endpoint",
+        "extranonce",
+        "is_alive",
+        "listener",
+        "number",
+        "version_mask",
+    )
+
     def __init__(self, pool: Pool, endpoint: PoolEndpoint, listener: UpstreamListener, users: Sequence[str]) -> None:
         self.endpoint = endpoint
         self.listener = listener

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 from secrets import randbits
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from services.stratum.difficulty import bits_to_target
 from services.stratum.job import NOTIFY_HEAD
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from services.proxy.upstream import Upstream
     from services.stratum.extranonce import ExtranonceLayout
     from services.stratum.job import Job
-
-_TAILS_KEPT: Final = 4
 
 # One count for all connections, so that an id from before a reconnect is unknown, never another job's.
 _job_numbers = count(randbits(24))
@@ -37,21 +35,10 @@ class Work:
     received_ms: int
     key: bytes = field(init=False)
     network_target: int = field(init=False)
-    _tails: dict[tuple[bytes, int, bool], bytes] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.job.content_key())
         object.__setattr__(self, "network_target", _target_or_zero(self.job.nbits))
-
-    def notify(self, job_id: str, coinbase1_tail: bytes, ntime: int, *, clean_jobs: bool) -> bytes:
-        """A mining.notify line. All miners of the upstream get the same but for the job id, so it is made once."""
-        key = coinbase1_tail, ntime, clean_jobs
-        tail = self._tails.get(key)
-        if tail is None:
-            if len(self._tails) == _TAILS_KEPT:
-                del self._tails[next(iter(self._tails))]
-            tail = self._tails[key] = self.job.notify_tail(coinbase1_tail, ntime, clean_jobs=clean_jobs)
-        return b"".join((NOTIFY_HEAD, job_id.encode(), tail))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +58,8 @@ class SentJob:
 
     def notify(self, *, clean_jobs: bool) -> bytes:
         """The mining.notify line that the miner is sent."""
-        return self.work.notify(self.job_id, self.layout.coinbase1_tail, self.ntime, clean_jobs=clean_jobs)
+        tail = self.work.job.notify_tail(self.layout.coinbase1_tail, self.ntime, clean_jobs)
+        return b"".join((NOTIFY_HEAD, self.job_id.encode(), tail))
 
 
 class SentJobs:

@@ -20,6 +20,7 @@ _SHARED_CHARS = 16 * 1024
 """A pool sends a job to each of its connections: read once, it is one object for all of them."""
 NOTIFY_HEAD = b'{"id":null,"method":"mining.notify","params":["'
 """What comes before the job id in a mining.notify line."""
+_TAILS_KEPT = 16
 _WORD = re.compile(rb"(.)(.)(.)(.)", re.DOTALL)
 
 
@@ -76,8 +77,12 @@ class Job:
             self.clean_jobs,
         ]
 
-    def notify_tail(self, coinbase1_tail: bytes, ntime: int, *, clean_jobs: bool) -> bytes:
-        """What comes after the job id in a mining.notify line for a miner; ``coinbase1_tail`` follows coinbase1."""
+    @lru_cache(maxsize=_TAILS_KEPT)  # noqa: B019 - a job's text is kept no longer than its turn lasts
+    def notify_tail(self, coinbase1_tail: bytes, ntime: int, clean_jobs: bool) -> bytes:
+        """What comes after the job id in a mining.notify line for a miner; ``coinbase1_tail`` follows coinbase1.
+
+        All miners of a pool connection get the same, so it is made once.
+        """
         branch = ",".join(f'"{sibling.hex()}"' for sibling in self.merkle_branch)
         return (
             f'","{swap_words(self.prevhash).hex()}","{self.coinbase1.hex()}{coinbase1_tail.hex()}",'

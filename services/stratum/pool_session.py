@@ -145,6 +145,14 @@ class PoolSession:
     Order that pools accept: :meth:`configure` (optional), :meth:`subscribe`, then :meth:`authorize`.
     """
 
+    __slots__ = (
+        "_lines",
+        "_next_id",
+        "_out",
+        "_pending",
+        "_user_agent",
+    )
+
     def __init__(self, user_agent: str) -> None:
         self._user_agent = user_agent
         self._lines = LineBuffer(MAX_LINE_BYTES)
