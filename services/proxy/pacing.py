@@ -22,7 +22,7 @@ class Reading:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._reasons: set[str] = set()
+        self._reasons: tuple[str, ...] = ()
 
     def is_held(self, why: str) -> bool:
         """Whether it is held for that reason."""
@@ -32,12 +32,13 @@ class Reading:
         """Reads no more; what has come stays in the kernel, and soon with the peer."""
         if not self._reasons and not self._transport.is_closing():
             self._transport.pause_reading()
-        self._reasons.add(why)
+        if why not in self._reasons:
+            self._reasons += (why,)
 
     def release(self, why: str) -> None:
         """Reads on, unless there is another reason not to."""
         if why in self._reasons:
-            self._reasons.discard(why)
+            self._reasons = tuple(reason for reason in self._reasons if reason != why)
             if not self._reasons and not self._transport.is_closing():
                 self._transport.resume_reading()
 
