@@ -43,6 +43,8 @@ class Dialer:
     """
 
     __slots__ = (
+        "_detour",
+        "_detour_end",
         "_dialling",
         "_failures",
         "_failures_here",
