@@ -62,11 +62,13 @@ class Crew:
         self._sockets = sockets
         self._running: dict[int, Process] = {}
         self._was_ready: set[int] = set()
+        self._is_ready: set[int] = set()
+        self._hangup_due: set[int] = set()
 
     async def run(self) -> None:
         """Until cancelled; then every process has ended. Raises Mistake where one never becomes ready."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._send, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         try:
             async with asyncio.TaskGroup() as group:
                 for number in self._sockets:
@@ -112,17 +114,29 @@ class Crew:
         finally:
             looking.cancel()
             del self._running[number]
+            self._is_ready.discard(number)
 
     async def _look(self, number: int, pid: int) -> None:
         while not await self.probes.is_ready(number):  # noqa: ASYNC110 - the process cannot tell us
             await asyncio.sleep(_LOOK_SECONDS)
         self._was_ready.add(number)
+        self._is_ready.add(number)
         log.info("proxy_process_ready", process=number, pid=pid)
+        if number in self._hangup_due:
+            self._send_hangup(number)
 
-    def _send(self, number: signal.Signals) -> None:
-        for process in self._running.values():
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
+    def _hang_up(self) -> None:
+        """Hands SIGHUP on; a process that is still starting, which it would end, gets it once it is ready."""
+        for number in self._running:
+            if number in self._is_ready:
+                self._send_hangup(number)
+            else:
+                self._hangup_due.add(number)
+
+    def _send_hangup(self, number: int) -> None:
+        self._hangup_due.discard(number)
+        with contextlib.suppress(ProcessLookupError):
+            self._running[number].send_signal(signal.SIGHUP)
 
 
 def command(config: Path, data: Path, workers: int) -> tuple[str, ...]:

@@ -26,18 +26,24 @@ if TYPE_CHECKING:
 CONNECTIONS = 600
 """Each goes to either of two with a chance of 1/2: worse than 60/40 is 4.9 standard deviations, once in a million."""
 HANGS_UP = """
-import pathlib, signal, sys, time
+import pathlib, signal, socketserver, sys, time
 journal = pathlib.Path(sys.argv[1])
 def note(number, _):
     with journal.open("a") as file:
         file.write(signal.Signals(number).name + "\\n")
     if number == signal.SIGTERM:
         sys.exit(0)
-signal.signal(signal.SIGHUP, note)
+class Ready(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.rfile.readline()
+        self.wfile.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
 signal.signal(signal.SIGTERM, note)
 note(signal.SIGUSR1, None)
-time.sleep(60)
+time.sleep(0.5)
+signal.signal(signal.SIGHUP, note)
+socketserver.UnixStreamServer(sys.argv[-1], Ready).serve_forever()
 """
+"""While it starts, SIGHUP ends it."""
 
 
 class Running:
@@ -151,7 +157,7 @@ async def test_a_port_that_another_uses_is_not_shared_with_it(tmp_path: Path) ->
     assert f"port {pool.port} on 127.0.0.1" in (tmp_path / "log").read_text()
 
 
-async def test_a_hangup_is_handed_on_and_a_stop_reaches_all(tmp_path: Path) -> None:
+async def test_a_hangup_is_handed_on_once_they_are_ready_and_a_stop_reaches_all(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     journal.touch()
 
@@ -166,6 +172,9 @@ async def test_a_hangup_is_handed_on_and_a_stop_reaches_all(tmp_path: Path) -> N
     await written("SIGUSR1", 2)
     os.kill(os.getpid(), signal.SIGHUP)
     await written("SIGHUP", 2)
+    os.kill(os.getpid(), signal.SIGHUP)
+    await written("SIGHUP", 4)
+    assert journal.read_text().count("SIGUSR1") == 2
     running_crew.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running_crew
