@@ -79,10 +79,8 @@ class Stack:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[port]}{path}", timeout=5) as response:
                 return bool(response.status == 200)
-        except urllib.error.HTTPError as refusal:
-            refusal.close()
-            return False
-        except OSError:
+        except OSError as error:
+            _close(error)
             return False
 
     def service_pid(self, service: str) -> int:
@@ -114,6 +112,12 @@ class Stack:
         """Stops it as a user does, and gives the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=20)
+
+
+def _close(error: Exception) -> None:
+    """An answer that is an error holds its connection."""
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
 
 
 def _children(parent: int) -> list[int]:
@@ -177,6 +181,7 @@ def eventually(condition: Any, *, within_seconds: float, what: str) -> Any:
             if value := condition():
                 return value
         except (OSError, LookupError) as error:
+            _close(error)
             problem = error
         time.sleep(0.2)
     raise AssertionError(f"not within {within_seconds} s: {what} (last problem: {problem})")
