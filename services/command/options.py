@@ -77,9 +77,10 @@ def proxy(configuration: Configuration) -> ProxyOptions:
             password=pool.password,
             tls_listen_port=pool.tls_listen,
             fallbacks=tuple(
-                PoolEndpoint(fallback.host, fallback.port, fallback.user, fallback.password)
+                PoolEndpoint(fallback.host, fallback.port, fallback.user, fallback.password, fallback.tls)
                 for fallback in pool.fallbacks
             ),
+            tls=pool.tls,
             mode=pool.mode,
             vardiff=pool.vardiff or VardiffOptions(),
         )

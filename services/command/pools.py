@@ -37,6 +37,7 @@ class Fallback:
     port: int
     user: str
     password: str = field(repr=False)
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Pool:
     password: str = field(repr=False)
     tls_listen: int | None = None
     fallbacks: tuple[Fallback, ...] = ()
+    tls: bool = False
     mode: Literal["dedicated", "shared"] = "dedicated"
     vardiff: VardiffOptions | None = None
 
@@ -103,7 +105,7 @@ def _listen(name: str, table: Mapping[str, Any], settings: Settings) -> Any:
 
 def _pool(name: str, table: Mapping[str, Any], settings: Settings) -> Pool:
     fallbacks = tuple(
-        Fallback(fallback["host"], fallback["port"], fallback["user"], fallback["pass"])
+        Fallback(fallback["host"], fallback["port"], fallback["user"], fallback["pass"], fallback.get("tls", False))
         for fallback in table.get("fallbacks", ())
     )
     return Pool(
@@ -115,6 +117,7 @@ def _pool(name: str, table: Mapping[str, Any], settings: Settings) -> Pool:
         table["pass"],
         tls_listen=table.get("tls_listen"),
         fallbacks=fallbacks,
+        tls=table.get("tls", False),
         mode=table.get("mode", "dedicated"),
         vardiff=vardiff.parse(table["vardiff"]) if "vardiff" in table else None,
     )
@@ -176,7 +179,7 @@ def _reason(part: str, value: Any) -> str | None:
         case "pass":
             return _text_reason(value, shown=False)
         case "tls":
-            return "not available yet; remove it, or say false" if value is not False else None
+            return None if isinstance(value, bool) else f"must be true or false, not {value!r}"
         case "mode":
             return None if value in _MODES else f'must be "dedicated" or "shared", not {value!r}'
         case _:

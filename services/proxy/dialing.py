@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from services.proxy.upstream import Upstream
@@ -47,11 +49,20 @@ async def dial(
 async def _connect(upstream: Upstream, port: int, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            await asyncio.get_running_loop().create_connection(lambda: upstream, upstream.endpoint.host, port)
+            endpoint = upstream.endpoint
+            await asyncio.get_running_loop().create_connection(
+                lambda: upstream, endpoint.host, port, ssl=_trusting_context() if endpoint.tls else None
+            )
     except TimeoutError:
         raise DialError(Loss("cannot connect: timeout", conclusive=True)) from None
     except (OSError, UnicodeError) as error:
         raise DialError(Loss(f"cannot connect: {error}")) from None
+
+
+@lru_cache(maxsize=1)
+def _trusting_context() -> ssl.SSLContext:
+    """Checks a pool's certificate and name against the authorities that this machine trusts."""
+    return ssl.create_default_context()
 
 
 class _Handshake:

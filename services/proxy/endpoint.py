@@ -29,6 +29,8 @@ class PoolEndpoint:
     port: int
     user: str
     password: str = field(default="x", repr=False)
+    tls: bool = False
+    """Whether the pool speaks TLS there, with a certificate for ``host`` that this machine trusts."""
 
     address: str = field(init=False, compare=False)
     """ "host:port", as it is recorded with each share."""

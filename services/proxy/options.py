@@ -32,6 +32,8 @@ class PoolOptions:
     tls_listen_port: int | None = None
     """For miners that speak TLS (``stratum+ssl``), besides ``listen_port``."""
     fallbacks: tuple[PoolEndpoint, ...] = ()
+    tls: bool = False
+    """Whether the pool itself speaks TLS at ``host``."""
     mode: Mode = "dedicated"
     """Whether each miner has a pool connection of its own, or many work on one."""
     vardiff: VardiffOptions = field(default_factory=VardiffOptions)
@@ -45,7 +47,7 @@ class PoolOptions:
     @property
     def endpoints(self) -> tuple[PoolEndpoint, ...]:
         """The first address and the fallbacks."""
-        return (PoolEndpoint(self.host, self.port, self.user, self.password), *self.fallbacks)
+        return (PoolEndpoint(self.host, self.port, self.user, self.password, self.tls), *self.fallbacks)
 
 
 @dataclass(frozen=True, slots=True)

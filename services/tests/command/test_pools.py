@@ -72,7 +72,7 @@ def test_a_missing_key_is_named(key: str) -> None:
         ("pass", 1, "must be a string"),
         ("listen", 70000, "from 1 to 65535"),
         ("mode", "solo", '"dedicated" or "shared"'),
-        ("tls", True, "not available yet"),
+        ("tls", "yes", "must be true or false"),
         ("fallbacks", {}, "must be a list"),
         ("fallbacks", [GOOD] * 9, "at most 8"),
         ("vardiff", {}, 'only a pool with mode = "shared"'),
@@ -88,10 +88,10 @@ OTHER = {**GOOD, "host": "other.test"}
 
 
 def test_fallbacks_in_their_order() -> None:
-    (pool,) = _parse({"normal": {**GOOD, "fallbacks": [OTHER, {**OTHER, "port": 4444, "tls": False}]}})
+    (pool,) = _parse({"normal": {**GOOD, "fallbacks": [OTHER, {**OTHER, "port": 4444, "tls": True}]}})
     assert pool.fallbacks == (
         Fallback("other.test", 3333, "wallet.{worker}", "x"),
-        Fallback("other.test", 4444, "wallet.{worker}", "x"),
+        Fallback("other.test", 4444, "wallet.{worker}", "x", tls=True),
     )
     assert "'x'" not in repr(pool)
 
@@ -102,7 +102,7 @@ def test_fallbacks_in_their_order() -> None:
         ("other.test:3333", "[1]: must be a table with host, port, user, pass"),
         ({**OTHER, "port": 0}, "[1].port: must be a port from 1 to 65535, not 0"),
         ({**OTHER, "listen": 3340}, "[1].listen: unknown; there are: host, port, user, pass, tls"),
-        ({**OTHER, "tls": True}, "[1].tls: not available yet; remove it, or say false"),
+        ({**OTHER, "tls": 1}, "[1].tls: must be true or false, not 1"),
         ({"host": "third.test", "port": 1, "user": "w"}, "[1].pass: missing"),
         ({**OTHER, "user": "your_wallet"}, "[1].user: still the placeholder 'your_wallet'; put your wallet"),
         (OTHER, "[1]: the same as one before it"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from services.stratum.job import Job
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 EASIEST = 2.0**-32
@@ -133,15 +134,18 @@ class PoolConnection:
 class ScriptedPool:
     """``async with`` opens it. ``connections`` are all that it ever had, by age."""
 
-    def __init__(self, script: Script | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, script: Script | None = None, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.script = script or Script()
         self.connections: list[PoolConnection] = []
         self.host = host
         self.port = port
+        self._tls = tls
         self._opened = asyncio.Event()
 
     async def __aenter__(self) -> ScriptedPool:
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=1 << 22)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=1 << 22, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
