@@ -14,7 +14,6 @@ because closing any descriptor of an SQLite file drops the locks that SQLite hol
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import threading
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from services.warehouse.rowbinary import COLUMNS, Stream
+from services.warehouse.segment_files import SUFFIX, lock_path, sync_folder, take_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 50_000
 BATCH_BYTES: Final = 32 * 1024 * 1024
-_SUFFIX = ".sqlite"
 _VACUUM_AFTER_BYTES = 64 * 1024 * 1024
 _VACUUM_PAGES = 4_000
 
@@ -141,14 +140,14 @@ class Segment:
         """A new, empty segment. Raises OSError or sqlite3.Error where the folder cannot hold one."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
-            path = folder / f"{uuid4()}{_SUFFIX}"
-            lock = _take_lock(path)
+            path = folder / f"{uuid4()}{SUFFIX}"
+            lock = take_lock(path)
             if lock is not None:
                 break
         try:
             with closing(_connect(path)) as connection:
                 connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}{_STREAM_COLUMNS}COMMIT;")
-            _sync_folder(folder)
+            sync_folder(folder)
             return cls(path, lock)
         except BaseException:
             os.close(lock)
@@ -157,12 +156,12 @@ class Segment:
     @classmethod
     def claim(cls, path: Path) -> Segment | None:
         """A dead process's segment, or None while another process holds it or once it is gone."""
-        lock = _take_lock(path)
+        lock = take_lock(path)
         if lock is None:
             return None
         try:
             if not path.exists():
-                _lock_path(path).unlink(missing_ok=True)
+                lock_path(path).unlink(missing_ok=True)
                 os.close(lock)
                 return None
             return cls(path, lock)
@@ -277,7 +276,7 @@ class Segment:
             if emptied:
                 for suffix in ("", "-wal", "-shm"):
                     self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-                _lock_path(self.path).unlink(missing_ok=True)
+                lock_path(self.path).unlink(missing_ok=True)
             os.close(self._lock_descriptor)
 
     @contextmanager
@@ -355,26 +354,6 @@ class Segment:
         return min((first[0] for first in firsts if first is not None), default=None)
 
 
-def segment_paths(folder: Path) -> list[Path]:
-    """The segments in a folder, whoever holds them, the oldest first. One of which only the lock is left is among them:
-    claiming it clears the lock away."""
-    found = set()
-    for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob("*.lock")):
-        with suppress(ValueError, FileNotFoundError):
-            UUID(path.stem)
-            found.add((path.stat().st_mtime, path.with_suffix(_SUFFIX)))
-    return list(dict.fromkeys(path for _, path in sorted(found)))
-
-
-def file_bytes(path: Path) -> int:
-    """What a segment takes on disk, its write-ahead log included; 0 once it is gone."""
-    total = 0
-    for suffix in ("", "-wal"):
-        with suppress(FileNotFoundError):
-            total += path.with_name(path.name + suffix).stat().st_size
-    return total
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     try:
@@ -388,30 +367,3 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _lock_path(path: Path) -> Path:
-    return path.with_suffix(".lock")
-
-
-def _take_lock(path: Path) -> int | None:
-    """A descriptor that holds the segment's lock, or None if another holds it."""
-    lock_path = _lock_path(path)
-    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The holder before us may have deleted the file whose lock we now have.
-        if os.stat(lock_path).st_ino == os.fstat(descriptor).st_ino:
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(descriptor)
-    return None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

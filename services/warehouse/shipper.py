@@ -21,7 +21,8 @@ from services.warehouse.client import Connection, cancellation_kept
 from services.warehouse.delivery import PoisonError, deliver
 from services.warehouse.migrate import apply_migrations
 from services.warehouse.rowbinary import Stream
-from services.warehouse.segment import Segment, SegmentClosedError, segment_paths
+from services.warehouse.segment import Segment, SegmentClosedError
+from services.warehouse.segment_files import segment_paths
 from services.warehouse.setaside import set_aside
 
 if TYPE_CHECKING:

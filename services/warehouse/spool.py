@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from services.warehouse.rowbinary import RowEncoder, Stream
-from services.warehouse.segment import Record, Segment, file_bytes, segment_paths
+from services.warehouse.segment import Record, Segment
+from services.warehouse.segment_files import file_bytes, segment_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable

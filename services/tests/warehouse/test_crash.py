@@ -18,7 +18,7 @@ from services.tests.warehouse.rows import display_hash, make_share
 from services.tests.warehouse.shipping import ROOM, counts, shipping, stored_hashes, until
 from services.warehouse.client import Connection
 from services.warehouse.embedded.options import EmbeddedOptions
-from services.warehouse.segment import segment_paths
+from services.warehouse.segment_files import segment_paths
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
 

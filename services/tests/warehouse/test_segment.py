@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.warehouse.rowbinary import COLUMNS, Stream
-from services.warehouse.segment import BATCH_ROWS, Backlog, Record, Segment, SegmentClosedError, segment_paths
+from services.warehouse.segment import BATCH_ROWS, Backlog, Record, Segment, SegmentClosedError
+from services.warehouse.segment_files import segment_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

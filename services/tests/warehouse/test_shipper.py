@@ -17,7 +17,8 @@ from services.warehouse import delivery
 from services.warehouse.address import ClickHouseAddress
 from services.warehouse.delivery import Outcome, deliver
 from services.warehouse.rowbinary import Stream
-from services.warehouse.segment import Segment, segment_paths
+from services.warehouse.segment import Segment
+from services.warehouse.segment_files import segment_paths
 from services.warehouse.setaside import FOLDER
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool

@@ -10,7 +10,8 @@ import pytest
 
 from services.tests.warehouse.rows import make_block_candidate, make_found_block, make_job, make_share
 from services.warehouse.rowbinary import RowReader, Stream
-from services.warehouse.segment import Segment, segment_paths
+from services.warehouse.segment import Segment
+from services.warehouse.segment_files import segment_paths
 from services.warehouse.spool import CANDIDATE_RESERVE_BYTES, GROUP_ROWS, Spool
 
 if TYPE_CHECKING:

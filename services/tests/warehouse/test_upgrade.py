@@ -17,7 +17,8 @@ from services.tests.warehouse.test_rowbinary import insert
 from services.warehouse.client import Connection
 from services.warehouse.migrate import migrate, migrations
 from services.warehouse.rowbinary import COLUMNS, RowEncoder, Stream
-from services.warehouse.segment import Segment, segment_paths
+from services.warehouse.segment import Segment
+from services.warehouse.segment_files import segment_paths
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
 
