@@ -40,6 +40,9 @@ class Inserter(threading.Thread):
             except OSError:
                 time.sleep(0.02)
                 continue
+            if reply.status == 503:  # it listens before its tables are loaded
+                time.sleep(0.02)
+                continue
             assert reply.status == 200, reply.text
             self.acknowledged += 1
 
