@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -34,7 +35,7 @@ async def watch(path: Path, on_change: Callable[[], None]) -> None:
             # The folder, because a file that is replaced would be watched no more.
             async for _ in watchfiles.awatch(
                 path.parent,
-                watch_filter=None,
+                watch_filter=lambda _, changed: _concerns(path, changed),
                 step=_STEP_MS,
                 rust_timeout=int(LOOK_SECONDS * 1000),
                 yield_on_timeout=True,
@@ -47,6 +48,12 @@ async def watch(path: Path, on_change: Callable[[], None]) -> None:
             log.warning("config_watch_failed", file=path.name, error=str(error))
             await asyncio.sleep(LOOK_SECONDS)
             seen = await _look(path, seen, on_change)
+
+
+def _concerns(path: Path, changed: str) -> bool:
+    """Whether a change in the folder may be one of the file; Kubernetes swaps a link named ..data beside it."""
+    name = os.path.basename(changed)
+    return name == path.name or name.startswith("..")
 
 
 async def _look(path: Path, seen: bytes, on_change: Callable[[], None]) -> bytes:

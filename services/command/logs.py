@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LogFormat = Literal["json", "text"]
 # Libraries that tell about each request, or each retry, at INFO.
-_QUIET = ("asyncio", "botocore", "boto3", "urllib3", "aiohttp.access", "uvicorn", "clickhouse_connect")
+_QUIET = ("asyncio", "botocore", "boto3", "urllib3", "aiohttp.access", "uvicorn", "clickhouse_connect", "watchfiles")
 
 
 def configure(log_format: LogFormat, level: str, *, service: str, write: Callable[[str], None] | None = None) -> None:

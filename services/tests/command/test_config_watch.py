@@ -126,3 +126,10 @@ async def test_where_no_change_is_told_it_looks_by_itself(tmp_path: Path, monkey
     async with watching(path) as changes:
         path.write_text("two")
         await changes.next()
+
+
+@pytest.mark.parametrize(
+    ("changed", "concerns"), [("config.toml", True), ("..data", True), ("accepted.log", False), ("config.toml~", False)]
+)
+def test_other_files_of_the_folder_wake_nobody(tmp_path: Path, changed: str, concerns: bool) -> None:
+    assert config_watch._concerns(tmp_path / "config.toml", str(tmp_path / changed)) is concerns
