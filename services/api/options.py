@@ -54,6 +54,10 @@ class ApiOptions:
             raise ApiOptionError(f"API_JWT_SECRET is shorter than {_JWT_SECRET_MIN_BYTES} bytes: set a longer one")
         if not all(token.strip() for token in (*self.read_tokens, *self.admin_tokens)):
             raise ApiOptionError("API_TOKENS or REWARDS_POST_TOKEN holds an empty token: remove it")
+        if {token.strip() for token in self.read_tokens} & {token.strip() for token in self.admin_tokens}:
+            raise ApiOptionError(
+                "a token stands in API_TOKENS and in REWARDS_POST_TOKEN, so a reader could change things: make one anew"
+            )
         if not (self.read_tokens or self.admin_tokens or self.jwt_secret):
             raise ApiOptionError(
                 "no token is configured, so nobody could use the API: run scripts/generate_token.py"

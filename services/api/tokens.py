@@ -28,12 +28,10 @@ class TokenBook:
 
     def __init__(self, options: ApiOptions) -> None:
         static = [(token, "read") for token in options.read_tokens] + [(t, "admin") for t in options.admin_tokens]
-        scopes_by_digest: dict[bytes, set[str]] = {}
-        for token, scope in static:
-            scopes_by_digest.setdefault(_digest(token.strip().encode()), set()).add(scope)
+        scope_by_digest = {_digest(token.strip().encode()): scope for token, scope in static}
         self._static = [
-            (digest, Holder(f"{'+'.join(sorted(scopes))}-{number}", frozenset(scopes)))
-            for number, (digest, scopes) in enumerate(scopes_by_digest.items(), start=1)
+            (digest, Holder(f"{scope}-{number}", frozenset({scope})))
+            for number, (digest, scope) in enumerate(scope_by_digest.items(), start=1)
         ]
         self._jwt_secret = options.jwt_secret
 
