@@ -130,10 +130,11 @@ def error_of(response: Response) -> tuple[int, str] | None:
     """What an answer refuses with, ``(code, message)``, or None where it accepts.
 
     Takes every shape seen in the field: ``[code, text, trace]`` (the code also as a string), ``{"code", "message"}``, a
-    bare string, and result false with error null, with or without ckpool's ``reject-reason``.
+    bare string, and result false with error null, with or without ckpool's ``reject-reason``. An empty error beside a
+    result is none.
     """
     error = response.error
-    if error is None or error is False:
+    if error is None or error is False or (not error and response.result):
         if response.result is False or response.reject_reason is not None:
             return _code_of_text(response.reject_reason or "Rejected"), response.reject_reason or "Rejected"
         return None

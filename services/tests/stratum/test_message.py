@@ -82,6 +82,12 @@ def test_odd_ids_are_echoed_too(request_id: Any) -> None:
         ('{"id":1,"result":null,"error":[null]}', (20, "Rejected")),
         ('{"id":1,"result":null,"error":[1e99,"what"]}', (20, "what")),
         ('{"id":1,"result":null,"error":[]}', (20, "[]")),
+        ('{"id":1,"result":false,"error":{}}', (20, "Rejected")),
+        ('{"id":1,"result":null,"error":""}', (20, "")),
+        ('{"id":1,"result":true,"error":[]}', None),
+        ('{"id":1,"result":true,"error":{}}', None),
+        ('{"id":1,"result":true,"error":""}', None),
+        ('{"id":1,"result":true,"error":[],"reject-reason":"Above target"}', (23, "Above target")),
     ],
 )
 def test_errors_in_every_shape_seen_in_the_field(answer: str, expected: tuple[int, str] | None) -> None:
