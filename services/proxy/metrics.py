@@ -82,6 +82,9 @@ class Metrics:
         self.upstreams_lost = Counter(
             "sharehouse_upstreams_lost", "Pool connections lost or failed", pool, registry=registry
         )
+        self.users_refused = Counter(
+            "sharehouse_pool_users_refused", "Times that a pool refused a user name", pool, registry=registry
+        )
         self.floods = Counter(
             "sharehouse_pool_floods",
             "Times that a pool was not read for a while, since it sent too much that nobody asked for",
@@ -176,6 +179,7 @@ class PoolMetrics:
         self.strangers_unrecorded = metrics.strangers_unrecorded.labels(pool_label)
         self.block_candidates = metrics.block_candidates.labels(pool_label)
         self.late_verdicts = metrics.late_verdicts.labels(pool_label)
+        self.users_refused = metrics.users_refused.labels(pool_label)
         self.floods = metrics.floods.labels(pool_label)
         self.upstreams_connecting = metrics.upstreams.labels(pool_label, "connecting")
         self.upstreams_ready = metrics.upstreams.labels(pool_label, "ready")

@@ -12,6 +12,7 @@ import structlog
 
 from services.proxy.awaited_verdicts import AwaitedVerdicts
 from services.proxy.keepalive import keep_alive
+from services.proxy.known_users import KnownUsers
 from services.proxy.pool_pace import MESSAGES_A_TURN, PoolPace
 from services.proxy.upstream_listener import Loss
 from services.proxy.work import Work
@@ -49,7 +50,6 @@ log = structlog.get_logger()
 USER_AGENT: Final = "sharehouse"
 _MAX_QUEUED_BYTES: Final = 1024 * 1024
 _MAX_UNREADABLE: Final = 100
-_MAX_USERS: Final = 65_536
 
 
 class Upstream(asyncio.Protocol):
@@ -110,14 +110,14 @@ class Upstream(asyncio.Protocol):
         self._pace = PoolPace(pool, endpoint, lambda: self.data_received(b""))
         self._timer: asyncio.TimerHandle | None = None
         self._configured = self._subscribed = self._authorized = self._ended = self._retiring = self._flush_due = False
-        self._users: dict[str, None] = {}
+        self._users = KnownUsers(self._patience.refused_seconds)
         self._clean_jobs = 0
         self._waiting = AwaitedVerdicts(
             pool.proxy.verdict_timeout_seconds,
             self._patience.silent_seconds,
             forget=self._session.forget,
             silent=partial(self._silent, "the pool is silent: neither verdicts nor jobs come"),
-            settled=self._end_if_retiring,
+            settled=self._end_if_retired,
         )
         self._unreadable = 0
         self._gauge: Gauge | None = None
@@ -143,11 +143,8 @@ class Upstream(asyncio.Protocol):
         return len(self._waiting)
 
     def authorize(self, user: str) -> None:
-        """Makes ``user`` known to the pool, once."""
-        if user not in self._users:
-            if len(self._users) == _MAX_USERS:
-                del self._users[next(iter(self._users))]
-            self._users[user] = None
+        """Makes ``user`` known to the pool, once; one that it refused again, after a while."""
+        if self._users.ask(user):
             self._session.authorize(user, self.endpoint.password)
             if self.is_alive:
                 self._expect_job()
@@ -185,8 +182,7 @@ class Upstream(asyncio.Protocol):
         """Takes no more shares; closes once the verdicts on those under way are in, or timed out."""
         self._retiring = True
         self.is_alive = False
-        if not self._waiting:
-            self.end("retired")
+        self._end_if_retired()
 
     def end(self, why: str, *, conclusive: bool = False) -> None:
         """Closes the connection; who waits for a verdict is told that there is none. Idempotent."""
@@ -332,9 +328,13 @@ class Upstream(asyncio.Protocol):
 
     def _has_authorized(self, user: str, error: tuple[int, str] | None) -> None:
         if error is None:
+            self._users.accepted(user)
             self._authorized = True
             self._progress()
-        elif self.endpoint.per_worker_users:
+            return
+        self._users.refused(user)
+        self._pool.metrics.users_refused.inc()
+        if self.endpoint.per_worker_users:
             pool, address = self._pool.name, self.endpoint.address
             log.error("pool_refused_user", pool_label=pool, pool=address, user=user, error=error)
         else:
@@ -368,13 +368,12 @@ class Upstream(asyncio.Protocol):
         since, on_verdict = sent
         self._pool.metrics.latency.observe(self._loop.time() - since)
         on_verdict(event.answer, event.error)
-        if self._retiring and not self._waiting:
-            self.end("retired")
+        self._end_if_retired()
 
     # Time
 
-    def _end_if_retiring(self) -> None:
-        if self._retiring:
+    def _end_if_retired(self) -> None:
+        if self._retiring and not self._waiting:
             self.end("retired")
 
     def _silent(self, why: str) -> None:
