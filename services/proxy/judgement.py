@@ -60,11 +60,9 @@ def judge(
     ``now_seconds`` is unix time. Raises StratumError(MALFORMED) where no header follows from the share.
     """
     work = sent.work
-    bits = submit.version_bits or 0
-    mask = version_mask if not bits & ~version_mask else sent.version_mask
-    rebuilt = rebuild(work.job, sent.layout, submit, mask)
     credited = min(sent.difficulty, difficulty)
     requested = min(sent.pool_difficulty, pool_difficulty)
+    rebuilt, mask = _rebuilt(submit, sent, version_mask, credited)
     block_candidate = rebuilt.meets(work.network_target)
 
     error = _refusal(submit, sent, rebuilt, credited, authorized=authorized, mask=mask, now_seconds=now_seconds)
@@ -79,6 +77,23 @@ def judge(
     is_the_pools = error is None and rebuilt.actual_difficulty >= requested
     forward = upstream_lives and (is_the_pools or block_candidate)
     return Judgement(rebuilt, credited, requested, error, block_candidate, forward)
+
+
+def _rebuilt(submit: Submit, sent: SentJob, version_mask: int, credited: float) -> tuple[RebuiltShare, int]:
+    """The share under the mask that it was rolled under: its job's own, or the one of now.
+
+    Bits that fit both do not tell which. Then its job's is taken, unless only the other one makes it good enough.
+    """
+    job, own, bits = sent.work.job, sent.version_mask, submit.version_bits
+    fits_own, fits_now = not (bits or 0) & ~own, not (bits or 0) & ~version_mask
+    mask = version_mask if fits_now and not fits_own else own
+    rebuilt = rebuild(job, sent.layout, submit, mask)
+    is_unclear = bits is not None and own != version_mask and fits_own and fits_now
+    if is_unclear and rebuilt.actual_difficulty < credited:
+        other = rebuild(job, sent.layout, submit, version_mask)
+        if other.actual_difficulty > rebuilt.actual_difficulty:
+            return other, version_mask
+    return rebuilt, mask
 
 
 def _refusal(

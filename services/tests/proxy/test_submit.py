@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.stratum.difficulty import actual_difficulty
+from services.stratum.header import sha256d
+from services.stratum.version import rolled
 from services.tests.proxy.conftest import miner_port
 from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from services.proxy.server import Proxy
+    from services.stratum.job import Job
     from services.tests.proxy.conftest import Started
 
 # A quarter of all hashes meet this network target, so a candidate is found at once.
@@ -263,6 +267,45 @@ async def test_bits_of_the_mask_that_held_when_the_job_was_sent_are_good(
     assert (await miner.submit(job, bits=0x00008000))["result"] is True
     upstream.notify(make_job("after"))
     assert (await miner.submit(await miner.job(), bits=0x00008000))["error"][0] == 20
+
+
+def mined_apart(miner: TalkingMiner, job: Job, good: float, masks: tuple[int, int], bits: int) -> list[Any]:
+    """A share that is worth ``good`` under the first mask, and not under the second."""
+    miner.mask, nonce = masks[0], -1
+    while True:
+        share = miner.share(job, bits=bits, at_least=good, start=nonce + 1)
+        nonce = int(share[4], 16)
+        header = job.header(
+            extranonce=miner.extranonce1 + bytes.fromhex(share[2]),
+            version=rolled(job.version, masks[1], bits),
+            ntime=job.ntime,
+            nonce=nonce,
+        )
+        if actual_difficulty(sha256d(header)) < good:
+            return share
+
+
+async def test_a_late_share_is_good_under_its_jobs_mask_and_under_one_that_grew_since(
+    miner: TalkingMiner, pool: ScriptedPool
+) -> None:
+    """Bits under both masks do not tell which of them the miner rolled the job's version under."""
+    old, wide, good = 0x00FFE000, 0x1FFFE000, 2.0**-24
+    pool.script.mask, pool.script.difficulty = f"{old:08x}", good
+    pool.script.job = make_job(version=0x3FFFE000)
+    await miner.ask("mining.configure", [["version-rolling"], {"version-rolling.mask": "ffffffff"}])
+    job = await miner.start()
+    upstream = await pool.connection()
+    upstream.call("mining.set_version_mask", [f"{wide:08x}"])
+    assert await miner.told("mining.set_version_mask") == [f"{wide:08x}"]
+    before = mined_apart(miner, job, good, (old, wide), 0x2000)
+    after = mined_apart(miner, job, good, (wide, old), 0x2000)
+
+    assert (await miner.ask("mining.submit", before))["result"] is True
+    assert (await miner.ask("mining.submit", after))["result"] is True
+    assert (await miner.ask("mining.submit", before))["error"][0] == 22
+    assert (await miner.ask("mining.submit", after))["error"][0] == 22
+    # The pool's mask is the wide one by now; both versions are told as they were hashed.
+    assert [params[5] for params in await submits(pool)] == ["1f002000", "00002000"]
 
 
 async def test_a_block_candidate_goes_to_the_pool_whatever_else_is_wrong(
