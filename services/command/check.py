@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 def check(config: Path | None, data: Path, say: Callable[[str], None], *, with_demo: bool = False) -> None:
     """Tell all that is in force. Raises Mistake with every problem that is found, after telling what it can."""
     folder = DataFolder(data)
+    # Where that is no folder, nothing else can be looked at.
+    folder.examine()
     if config is None and folder.demo_config.exists() and not with_demo:
         say(
             f"note: {data} is the data folder of a demo, so this is what `up --demo` runs on; --config tells of another"

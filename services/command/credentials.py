@@ -30,7 +30,7 @@ def layer(folder: Path) -> Layer:
         try:
             with (folder / name).open() as file:
                 value = file.read(_MAX_BYTES).strip()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:
             raise Mistake(

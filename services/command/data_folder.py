@@ -53,8 +53,20 @@ class DataFolder:
         """The config file of a run with `--demo`; where it is, the folder's shares are those of a demo."""
         return self.demo / "config.toml"
 
+    def examine(self) -> None:
+        """Raises Mistake where a file stands in the place of a folder. Writes nothing."""
+        own = (self.clickhouse, self.spool, self.secrets, self.demo)
+        problems = [
+            f"{path} is a file, not a folder; move it away, or name another data folder with --data DIR"
+            for path in (self.path, *self.path.parents, *own)
+            if os.path.exists(path) and not os.path.isdir(path)
+        ]
+        if problems:
+            raise Mistake(*problems)
+
     def create(self) -> list[Path]:
         """Make the folder where it is missing; returns the folders made. Raises Mistake where it cannot be written."""
+        self.examine()
         missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)

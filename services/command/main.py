@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.command import configuration
+from services.command.data_folder import DataFolder
 from services.command.mistake import EXIT_MISTAKE, Mistake
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ def _start(service: str, config: Path, data: Path, *, need_config: bool = False)
     """Read the configuration and send this process's log where the settings say."""
     from services.command import logs
 
+    DataFolder(data).examine()
     found = configuration.load(config, data, need_config=need_config)
     settings = found.settings
     logs.configure(logs.chosen_format(settings.log_format, service), settings.log_level, service=service)

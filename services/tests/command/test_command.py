@@ -173,6 +173,19 @@ def test_up_refuses_a_folder_that_it_cannot_write(tmp_path: Path) -> None:
     assert "--data DIR" in done.stderr
 
 
+@pytest.mark.parametrize("place", ["d", "d/clickhouse"])
+@pytest.mark.parametrize("command", [("up", "--demo"), ("config", "check"), ("clickhouse",)])
+def test_a_file_in_place_of_a_folder_is_told_in_a_line(tmp_path: Path, place: str, command: tuple[str, ...]) -> None:
+    file = tmp_path / place
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    config = () if command[0] == "up" else ("--config", _config(tmp_path))
+    done = sharehouse(*command, *config, "--data", str(tmp_path / "d"), cwd=tmp_path)
+    assert done.returncode == 2
+    told = f"sharehouse: {file} is a file, not a folder; move it away, or name another data folder with --data DIR\n"
+    assert done.stderr == told
+
+
 def test_up_refuses_a_config_beside_the_demo(tmp_path: Path) -> None:
     done = sharehouse("up", "--demo", "--config", _config(tmp_path), cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

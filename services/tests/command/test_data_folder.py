@@ -35,10 +35,19 @@ def test_it_is_made_with_its_parents(tmp_path: Path) -> None:
     assert list(folder.path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", ["file", "file/data", "file/a/b"])
+def test_a_file_is_no_data_folder(tmp_path: Path, data: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Mistake, match="cannot be written .*--data DIR"):
-        DataFolder(tmp_path / "file" / "data").create()
+    with pytest.raises(Mistake, match=f"^{tmp_path / 'file'} is a file, not a folder; .*--data DIR$"):
+        DataFolder(tmp_path / data).create()
+
+
+@pytest.mark.parametrize("name", ["clickhouse", "spool", "secrets", "demo"])
+def test_a_file_in_place_of_one_of_its_folders_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(Mistake, match=f"^{tmp_path / name} is a file, not a folder; move it away"):
+        DataFolder(tmp_path).create()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_read_only_file_system_is_refused() -> None:
