@@ -127,6 +127,6 @@ class JobFeed:
         layout = self._place.layout
         assert layout is not None and difficulty.told is not None
         sent = SentJob(new_job_id(), work, layout, ntime, difficulty.told, difficulty.pool, self._mask.agreed)
-        self.jobs.add(sent)
+        self.jobs.add(sent, now)
         self.current, self.sent_at, self._news_due = sent, now, math.inf
         self._session.notify(sent.notify(clean_jobs=clean_jobs))

@@ -93,6 +93,7 @@ class Limits:
     """In that time an old share loses half its weight."""
     ban_seconds: float = 600.0
     jobs_kept: int = 16
+    """At least; four times as many of the current block where its pool sent them within five minutes."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 from secrets import randbits
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from services.stratum.difficulty import bits_to_target
 from services.stratum.job import NOTIFY_HEAD
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from services.proxy.upstream import Upstream
     from services.stratum.extranonce import ExtranonceLayout
     from services.stratum.job import Job
+
+KEPT_SECONDS: Final = 300.0
+MOST_KEPT: Final = 4
+"""So many times the jobs that are kept in any case."""
 
 # One count for all connections, so that an id from before a reconnect is unknown, never another job's.
 _job_numbers = count(randbits(24))
@@ -63,7 +67,11 @@ class SentJob:
 
 
 class SentJobs:
-    """The last jobs that one miner was sent, by the id that it knows them by."""
+    """The last jobs that one miner was sent, by the id that it knows them by.
+
+    ``kept`` of them at least; more, up to a multiple, where a pool sends them so fast that the oldest may still bring a
+    share that counts: its block is the current one, and it came less than ``KEPT_SECONDS`` ago.
+    """
 
     __slots__ = ("_jobs", "_kept")
 
@@ -71,14 +79,25 @@ class SentJobs:
         self._kept = kept
         self._jobs: dict[str, SentJob] = {}
 
-    def add(self, sent: SentJob) -> None:
-        """Keeps a job; beyond the bound the oldest goes."""
-        self._jobs[sent.job_id] = sent
-        if len(self._jobs) > self._kept:
-            del self._jobs[next(iter(self._jobs))]
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def add(self, sent: SentJob, now: float) -> None:
+        """Keeps a job; beyond the bounds the oldest go. ``now`` is monotonic seconds."""
+        jobs = self._jobs
+        jobs[sent.job_id] = sent
+        while len(jobs) > self._kept:
+            job_id, oldest = next(iter(jobs.items()))
+            if len(jobs) <= MOST_KEPT * self._kept and _may_count(oldest.work, now):
+                return
+            del jobs[job_id]
 
     def get(self, job_id: str) -> SentJob | None:
         return self._jobs.get(job_id)
+
+
+def _may_count(work: Work, now: float) -> bool:
+    return now - work.received_seconds < KEPT_SECONDS and work.job.prevhash == work.upstream.current_prevhash
 
 
 def new_job_id() -> str:
