@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from chdb import _chdb  # the handle itself; chdb's own wrappers lose written_rows and the stream's end
 
 from services.warehouse.embedded.configuration import ConfigurationError, write_configuration
-from services.warehouse.embedded.engine_error import UNKNOWN_SETTING, EngineError
+from services.warehouse.embedded.engine_error import SETTING_CONSTRAINT_VIOLATION, UNKNOWN_SETTING, EngineError
 from services.warehouse.embedded.engine_output import engine_output
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 INSERT_CHUNK_BYTES = 1 << 20
 # Marks a session in system.processes, so that what it runs can be found and cancelled: the engine takes neither a query
 # id nor a setting of our own. It chooses a workload for scheduling, and one that is not defined changes nothing.
+# A client may not set it, or its statement could not be found: a client that is gone would keep its place.
 TAG_SETTING = "workload"
 
 
@@ -52,6 +53,11 @@ def _checked(name: str) -> str:
     if not (name.isidentifier() and name.isascii()):
         raise EngineError.own(UNKNOWN_SETTING, f"Unknown setting {name!r}")
     return name
+
+
+def tag_refusal() -> EngineError:
+    """What a client reads that would set the tag of its own session."""
+    return EngineError.own(SETTING_CONSTRAINT_VIOLATION, f"Setting {TAG_SETTING} should not be changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +211,8 @@ class Engine:
 
         `read_only` is ClickHouse's readonly = 2: settings may change, data may not. `tag` is what `kill` finds it by.
         """
+        if settings and TAG_SETTING in settings:
+            raise tag_refusal()
         session = Session(self._connection_string)
         try:
             session.query(f"USE {quote_identifier(database or self._database)}")

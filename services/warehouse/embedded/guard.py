@@ -13,6 +13,7 @@ from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from services.warehouse.embedded import allowed
+from services.warehouse.embedded.engine import TAG_SETTING, tag_refusal
 from services.warehouse.embedded.engine_error import ACCESS_DENIED, SYNTAX_ERROR, UNKNOWN_FORMAT, EngineError
 from services.warehouse.embedded.statement import tokens
 from services.warehouse.embedded.syntax_tree import Node, parse_tree
@@ -78,15 +79,22 @@ def canonical(session: Session, sql: str) -> str:
     return text
 
 
-def _check_no_disk(statement: str) -> None:
-    """Refuse `disk = disk(...)`: the tree hides the values of settings, and the engine opens the disk before it asks
-    whether the setting may change. `statement` is canonical, so its tokens are the parser's.
+def _check_settings(statement: str) -> None:
+    """Refuse `disk = disk(...)`, for the engine opens the disk before it asks whether the setting may change, and the
+    setting by which the statement is cancelled. The tree hides settings; `statement` is canonical, so its tokens are
+    the parser's.
     """
     window = [b"", b""]
+    in_settings = False
+    tag = TAG_SETTING.encode()
+    names_of_tag = ([b"settings", tag], [b",", tag])
     for token in tokens(statement.encode()):
         word = token.text.strip(b'`"').lower()
         if token.text == b"(" and window == [b"=", b"disk"]:
             raise _refusal("a disk described in the statement")
+        if in_settings and token.text == b"=" and window in names_of_tag:
+            raise tag_refusal()
+        in_settings = in_settings or token.text == b"SETTINGS"
         window = [window[1], word]
 
 
@@ -117,7 +125,7 @@ class Guard:
         if not params and (verdict := self._remembered.get(sql)):
             return verdict
         statement = canonical(session, sql)
-        _check_no_disk(statement)
+        _check_settings(statement)
         root = parse_tree(session.query(f"EXPLAIN AST {statement}", "TSVRaw", params).bytes().decode())
         if root.kind not in allowed.STATEMENTS:
             raise _refusal(f"statement {root.kind}")

@@ -164,3 +164,28 @@ def test_a_statement_ends_with_its_client(http_client: Http, statement: str) -> 
     while http_client.value(running) != "0":
         assert time.monotonic() < deadline + 20
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1 SETTINGS workload = 'x'",
+        "SELECT 1 SETTINGS max_threads = 1, `workload` = 'x' FORMAT JSON",
+        "SELECT * FROM (SELECT 1 settings \"workload\" = 'x')",
+        "SELECT 1 SETTINGS workload = DEFAULT",
+        "EXPLAIN SELECT 1 SETTINGS workload = 'x'",
+        "INSERT INTO t SETTINGS workload = 'x' SELECT 1",
+        "INSERT INTO t SETTINGS workload = 'x' VALUES (1)",
+    ],
+)
+def test_a_client_cannot_hide_its_statement(http_client: Http, statement: str) -> None:
+    """The tag by which the server finds a statement, once its client is gone, is the server's alone."""
+    assert http_client.sql("CREATE TABLE t (a UInt8) ENGINE = Memory").status == 200
+    for method in (http_client.sql, http_client.get):
+        assert method(statement).exception_code == 452
+        assert method("SELECT 1", workload="x").exception_code == 452
+
+
+def test_workload_is_a_name_like_any_other(http_client: Http) -> None:
+    columns = "SELECT a AS workload, workload = 1 FROM (SELECT {workload:UInt8} AS a) WHERE workload = 1"
+    assert http_client.value(f"{columns} SETTINGS max_threads = 1", param_workload="1") == "1\t1"
