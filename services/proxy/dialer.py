@@ -114,6 +114,7 @@ class Dialer:
 
     def job_received(self, work: Work) -> None:
         if work.upstream is self.upstream:
+            work.upstream.silence.begin()
             self._user.job_received(work)
 
     def upstream_lost(self, upstream: Upstream, loss: Loss) -> None:
@@ -177,6 +178,8 @@ class Dialer:
     def _take(self, upstream: Upstream) -> None:
         left, self.upstream = self.upstream, upstream
         upstream.listener = self
+        if upstream.current is not None:
+            upstream.silence.begin()
         if left is not None:
             left.step_aside()
         log.info("upstream_connected", **self._facts(upstream.endpoint))

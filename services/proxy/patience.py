@@ -16,6 +16,8 @@ class Patience:
     """For what some pools never answer: configure, and authorize."""
     silent_seconds: float = 45.0
     """Without a verdict and without a job, from the first share that was owed one."""
+    idle_seconds: float = 300.0
+    """Without anything at all from a pool that miners work for, whether it owes something or not."""
     refused_seconds: float = 30.0
     """Before a user name that the pool refused is tried again; doubled each time, up to 32 times as long."""
     steady_seconds: float = 10.0

@@ -14,6 +14,7 @@ from services.proxy.awaited_verdicts import AwaitedVerdicts
 from services.proxy.keepalive import keep_alive
 from services.proxy.known_users import KnownUsers
 from services.proxy.pool_pace import MESSAGES_A_TURN, PoolPace
+from services.proxy.silence_watch import SilenceWatch
 from services.proxy.upstream_listener import Loss
 from services.proxy.work import Work
 from services.stratum.pool_session import (
@@ -66,7 +67,6 @@ class Upstream(asyncio.Protocol):
         "_first_users",
         "_flush_due",
         "_gauge",
-        "_heard_at",
         "_loop",
         "_opened_at",
         "_pace",
@@ -88,6 +88,7 @@ class Upstream(asyncio.Protocol):
         "is_alive",
         "listener",
         "number",
+        "silence",
         "version_mask",
     )
 
@@ -111,7 +112,6 @@ class Upstream(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._configured = self._subscribed = self._authorized = self._ended = self._retiring = self._flush_due = False
         self._users = KnownUsers(self._patience.refused_seconds)
-        self._clean_jobs = 0
         self._waiting = AwaitedVerdicts(
             pool.proxy.verdict_timeout_seconds,
             self._patience.silent_seconds,
@@ -119,9 +119,10 @@ class Upstream(asyncio.Protocol):
             silent=partial(self._silent, "the pool is silent: neither verdicts nor jobs come"),
             settled=self._end_if_retired,
         )
-        self._unreadable = 0
+        self._clean_jobs = self._unreadable = 0
         self._gauge: Gauge | None = None
-        self._opened_at = self._heard_at = self._loop.time()
+        self.silence = SilenceWatch(self._patience.idle_seconds, partial(self.end, "the pool is silent"))
+        self._opened_at = self._loop.time()
 
     @property
     def has_lasted(self) -> bool:
@@ -135,7 +136,7 @@ class Upstream(asyncio.Protocol):
 
     def was_heard_within(self, seconds: float) -> bool:
         """Whether it is alive, and the pool sent something in that time."""
-        return self.is_alive and self._loop.time() - self._heard_at < seconds
+        return self.is_alive and self._loop.time() - self.silence.heard_at < seconds
 
     @property
     def unanswered_submits(self) -> int:
@@ -196,6 +197,7 @@ class Upstream(asyncio.Protocol):
         if self._gauge is not None:
             self._gauge.dec()
         self._clear_timer()
+        self.silence.stop()
         if self._transport is not None:
             self._transport.abort()
         self._waiting.give_up()
@@ -223,7 +225,7 @@ class Upstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
-        self._heard_at = self._loop.time()
+        self.silence.heard()
         taken = unasked = 0
         try:
             for event in islice(self._session.receive(data), MESSAGES_A_TURN):
@@ -288,15 +290,14 @@ class Upstream(asyncio.Protocol):
                 self._handle_rare(event)
 
     def _handle_rare(self, event: Event) -> None:
-        endpoint = self.endpoint
-        facts = {"pool_label": self._pool.name, "pool": endpoint.address}
+        facts = {"pool_label": self._pool.name, "pool": self.endpoint.address}
         match event:
             case SubscribeRefused(code, message):
                 self.end(f"the pool refused the subscription: {code} {message}", conclusive=True)
             case Authorized(user, error):
                 self._has_authorized(user, error)
             case ReconnectAsked(host, port, wait_seconds):
-                if host in ("", endpoint.host):
+                if host in ("", self.endpoint.host):
                     self._end(Loss("the pool asked to reconnect", wait_seconds, port=port))
                 elif self._pace.may_tell():
                     log.warning("pool_redirect_refused", host=host, port=port, **facts)

@@ -1,0 +1,46 @@
+"""Notices that a pool says nothing at all any more, while it owes no verdict that would show it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class SilenceWatch:
+    """Calls ``silent`` once nothing was heard for ``seconds``; watches from ``begin`` to ``stop``.
+
+    That proves nothing yet: a pool that lives may have nothing to say. But it answers a new connection, a dead one not.
+    """
+
+    __slots__ = ("_loop", "_seconds", "_silent", "_timer", "heard_at")
+
+    def __init__(self, seconds: float, silent: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._silent = silent
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.heard_at = self._loop.time()
+
+    def begin(self) -> None:
+        """The time counts from when the pool was heard last. Idempotent."""
+        if self._timer is None:
+            self._timer = self._loop.call_at(self.heard_at + self._seconds, self._look)
+
+    def heard(self) -> None:
+        """The pool sent something."""
+        self.heard_at = self._loop.time()
+
+    def stop(self) -> None:
+        """Watches no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._loop.time() >= self.heard_at + self._seconds:
+            self._silent()
+        else:
+            self.begin()
