@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Answers 200 on its port; on SIGTERM it notes its name in the journal and ends.
 SERVER = """
-import http.server, pathlib, signal, sys
+import http.server, pathlib, signal, socketserver, sys
 from services.command.parent import end_with_parent
 name, port, journal = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
 def note(what):
@@ -30,7 +30,8 @@ def stop(*_):
     note("stop")
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
-server = http.server.HTTPServer(("127.0.0.1", port), Handler)
+socketserver.TCPServer.allow_reuse_address = True
+server = socketserver.TCPServer(("127.0.0.1", port), Handler)
 end_with_parent()
 note("start")
 print(f"{name} listens", flush=True)

@@ -225,7 +225,7 @@ def _nice_of_session(pid: int) -> int | None:
 
 
 WAITER = """
-import http.server, pathlib, sys
+import http.server, pathlib, socketserver, sys
 from services.command.parent import end_with_parent
 port, mended = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -234,7 +234,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
     def log_message(self, *_):
         pass
-server = http.server.HTTPServer(("127.0.0.1", port), Handler)
+socketserver.TCPServer.allow_reuse_address = True
+server = socketserver.TCPServer(("127.0.0.1", port), Handler)
 end_with_parent()
 server.serve_forever()
 """
@@ -258,14 +259,14 @@ async def test_others_start_while_a_service_waits_for_what_somebody_must_mend(tm
     async with running([waiter, after]) as (run, task):
         async with asyncio.timeout(15):
             await run.ready.wait()
-        assert "store waits" in run.written
+        await run.until(lambda: "store waits" in run.written)
         assert run.supervisor.waiting == ["store"]
         assert not done.is_set()
         mended.touch()
         async with asyncio.timeout(15):
             await done.wait()
         await run.until(lambda: not run.supervisor.waiting)
-        assert "store is ready" in run.written
+        await run.until(lambda: "store is ready" in run.written)
         run.supervisor.request_stop()
         run.supervisor.request_stop()
         assert await task == 0
