@@ -28,6 +28,7 @@ _MESSAGES = {404: "There is no such endpoint", 405: "This endpoint does not take
 # By how the database failed: the code, and what to say; ClickHouse's own text stays in the log.
 _STORE_TROUBLES: dict[Trouble, tuple[str, str]] = {
     "unreachable": ("DATABASE_UNAVAILABLE", "The database is away; it is asked again at the next request"),
+    "opening": ("DATABASE_UNAVAILABLE", "The database opens its tables; it is asked again at the next request"),
     "slow": ("DATABASE_TIMEOUT", "The database did not answer in time; it is asked again at the next request"),
     "refused": ("DATABASE_REFUSED", "The database refused the query (its error {code}); the API's log says why"),
 }

@@ -23,17 +23,24 @@ _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
 async def follow(address: ClickHouseAddress, say: Callable[[str], None]) -> None:
-    """Say how many shares were accepted, every few seconds at first and every minute later, until cancelled."""
+    """Say how many shares were accepted, every few seconds at first and every minute later, until cancelled.
+
+    Why there are no figures is said when it changes.
+    """
     queries = Queries(address)
+    told = ""
     started = time.monotonic()
     try:
         while True:
             early = time.monotonic() - started < _FIRST_MINUTES_SECONDS
             await asyncio.sleep(_FIRST_INTERVAL_SECONDS if early else _LATER_INTERVAL_SECONDS)
             try:
-                say(line(await queries.pool_stats(int(time.time()), None)))
+                told = line(await queries.pool_stats(int(time.time()), None))
             except StoreUnavailable as error:
-                say(trouble(error))
+                # Figures are told as they come, a trouble once.
+                if told == (told := trouble(error)):
+                    continue
+            say(told)
     finally:
         await queries.close()
 
@@ -51,6 +58,7 @@ def trouble(error: StoreUnavailable) -> str:
     first_line = str(error).partition("\n")[0]
     said = {
         "unreachable": "ClickHouse cannot be reached",
+        "opening": f"ClickHouse is opening: {error.reason[:_MOST_OF_ERROR]}",
         "slow": "ClickHouse answers too slowly for figures",
         "refused": f"ClickHouse refused to give figures (its error {error.code}: {first_line[:_MOST_OF_ERROR]})",
     }

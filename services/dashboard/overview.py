@@ -41,7 +41,7 @@ class Overview:
             self._figures = await self._read(int(now))
         except StoreUnavailable as error:
             before = self._outage
-            self._outage = Outage(before.since if before else now, error.trouble, error.code)
+            self._outage = Outage(before.since if before else now, error.trouble, error.code, error.reason)
             if before != self._outage:
                 log.warning("database_failed", trouble=error.trouble, code=error.code, reason=str(error))
         else:

@@ -38,11 +38,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Since when (unix seconds) the database gives no figures, and how it fails; `code` is ClickHouse's error."""
+    """Since when (unix seconds) the database gives no figures, and how it fails.
+
+    `code` is ClickHouse's error, `reason` what it waits for before it is open.
+    """
 
     since: float
     trouble: Trouble
     code: int | None
+    reason: str = ""
 
 
 def verdict(figures: Figures | None) -> Verdict:
@@ -86,6 +90,13 @@ def outage_verdict(outage: Outage, figures: Figures | None, clickhouse: ClickHou
             f"The database has been too slow for this page since {since}.",
             f"{safe} ClickHouse at {place} takes questions and does not answer in time: check the load of its machine.",
             "Database too slow",
+        )
+    if outage.trouble == "opening":
+        return Verdict(
+            "away",
+            f"The database has been opening since {since}.",
+            f"{safe} ClickHouse at {place} is opening: {outage.reason}.",
+            "Database opening",
         )
     if outage.trouble == "refused":
         remedy = "sharehouse db migrate makes its tables." if outage.code == _UNKNOWN_TABLE else "The log says why."

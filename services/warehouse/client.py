@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -18,23 +19,28 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 
-Trouble = Literal["unreachable", "slow", "refused"]
+Trouble = Literal["unreachable", "opening", "slow", "refused"]
 
 # ClickHouse's own words for being too slow: TIMEOUT_EXCEEDED, TOO_SLOW, TOO_MANY_SIMULTANEOUS_QUERIES.
 _SLOW_CODES: Final = frozenset({159, 160, 202})
+# What the embedded server answers until its engine is open; its code alone is any trouble with S3.
+_OPENING: Final = re.compile(r"ClickHouse is not open yet: (.*?)(?:\. \(S3_ERROR\)|$)", re.MULTILINE)
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - a state that callers answer with 503
     """ClickHouse gave no answer. `trouble` says how:
 
-    unreachable: nobody answers at its address; slow: it took longer than the caller may wait, hung or overloaded;
-    refused: it answered with an error, whose number is `code`. The text is for logs: it may quote ClickHouse.
+    unreachable: nobody answers at its address; opening: it runs and has yet to open its tables;
+    slow: it took longer than the caller may wait, hung or overloaded; refused: it answered with an
+    error, whose number is `code`. The text is for logs: it may quote ClickHouse.
     """
 
-    def __init__(self, text: str, trouble: Trouble, code: int | None = None) -> None:
+    def __init__(self, text: str, trouble: Trouble, code: int | None = None, reason: str = "") -> None:
         super().__init__(text)
         self.trouble = trouble
         self.code = code
+        self.reason = reason
+        """What it waits for before it is open; empty for any other trouble."""
 
 
 @contextmanager
@@ -46,6 +52,8 @@ def answered_within(seconds: float) -> Iterator[None]:
         raise StoreUnavailable(f"no answer from ClickHouse in {seconds:g} s", "slow") from error
     except ClickHouseError as error:
         code = error.code if isinstance(error, Error) else None
+        if opening := _OPENING.search(str(error)):
+            raise StoreUnavailable(str(error), "opening", code, opening[1]) from error
         trouble: Trouble = "unreachable" if code is None else "slow" if code in _SLOW_CODES else "refused"
         raise StoreUnavailable(str(error), trouble, code) from error
     except (OSError, aiohttp.ClientError) as error:
