@@ -18,6 +18,7 @@ from services.stratum.reject import (
     NOT_SUBSCRIBED,
     UNAUTHORIZED,
     UNKNOWN_JOB,
+    UPSTREAM_GONE,
     StratumError,
     pool_reason,
 )
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from services.stratum.miner_request import Submit
 
 _ACCEPTED: Final = Response(None, True, None)
+# Of what was refused so, nobody said what it is worth: a miner may well try it again.
+_UNJUDGED: Final = (NO_VERDICT.reason, UPSTREAM_GONE.reason)
 
 
 class _Flight(NamedTuple):
@@ -189,13 +192,22 @@ class ShareIntake:
         self._miner.wake()
 
     def _record(self, flight: _Flight, reason: str, then: partial[None] | None = None) -> None:
-        self._count(reason, is_free=reason == LOW_DIFFICULTY.reason and is_rounded_down(flight.judgement))
+        self._count(reason, is_free=bool(reason) and self._is_free(flight, reason))
+        if reason in _UNJUDGED:
+            self._pool.seen.note_unjudged(flight.sent.work.job.prevhash, flight.judgement.rebuilt.hash)
         if not reason:
             self._pool.metrics.difficulty_accepted.inc(flight.judgement.credited)
             self.credited += flight.judgement.credited
             self.last_accepted_ms = flight.ts_ms
         share = self._share(flight, reason)
         self._keep(share, flight.sent.work, then)
+
+    def _is_free(self, flight: _Flight, reason: str) -> bool:
+        """Whether a refusal, whatever its price, is not the miner's fault."""
+        judgement = flight.judgement
+        if reason == DUPLICATE.reason:
+            return self._pool.seen.is_unjudged(flight.sent.work.job.prevhash, judgement.rebuilt.hash)
+        return reason == LOW_DIFFICULTY.reason and is_rounded_down(judgement)
 
     def _share(self, flight: _Flight, reason: str) -> Share:
         sent, judgement = flight.sent, flight.judgement

@@ -17,7 +17,8 @@ class SeenHeaders:
 
     def __init__(self, max_headers: int = 2_000_000) -> None:
         self._max_headers = max_headers
-        self._seen: dict[bytes, dict[bytes, None]] = {}
+        # Each header with whether nobody judged it.
+        self._seen: dict[bytes, dict[bytes, bool]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -33,11 +34,21 @@ class SeenHeaders:
         key = block_hash[:16]
         if key in headers:
             return False
-        headers[key] = None
+        headers[key] = False
         self._count += 1
         if self._count > self._max_headers:
             self._make_room(prevhash)
         return True
+
+    def note_unjudged(self, prevhash: bytes, block_hash: bytes) -> None:
+        """What became of a header that was added is unknown, so it says nothing about who sends it again."""
+        headers = self._seen.get(prevhash, {})
+        if (key := block_hash[:16]) in headers:
+            headers[key] = True
+
+    def is_unjudged(self, prevhash: bytes, block_hash: bytes) -> bool:
+        """Whether a header was noted so."""
+        return self._seen.get(prevhash, {}).get(block_hash[:16], False)
 
     def _make_room(self, prevhash: bytes) -> None:
         """Never forgets the header just added, to which a replay is likeliest."""

@@ -96,6 +96,44 @@ async def test_what_the_pool_refuses_is_no_reason_for_a_ban(started: Started) ->
             assert (await miner.submit(job, start=1000 * number))["error"][0] == 23
 
 
+async def test_to_send_a_share_again_that_the_pool_never_answered_is_no_reason_for_a_ban(started: Started) -> None:
+    script = Script(submit=lambda _: None)
+    async with (
+        ScriptedPool(script) as pool,
+        started(pool.port, limits=Limits(invalid_shares=3)) as proxy,
+        TalkingMiner(miner_port(proxy)) as miner,
+    ):
+        share = miner.share(await miner.start())
+        asked = miner.send("mining.submit", share)
+        silent = await pool.connection()
+        await silent.called("mining.submit")
+        silent.drop()
+        assert (await miner.answer(asked))["error"][1] == "No verdict from the pool"
+        for _ in range(8):
+            assert (await miner.ask("mining.submit", share))["error"][0] == 22
+        assert len(silent.params("mining.submit")) == 1
+
+        script.submit = lambda _: {"result": True, "error": None}
+        share = miner.share(await miner.job(), start=1000)
+        assert (await miner.ask("mining.submit", share))["result"] is True
+        for _ in range(3):  # the first one that the pool did answer
+            assert (await miner.ask("mining.submit", share))["error"][0] == 22
+        await miner.closed()
+
+
+async def test_to_send_a_share_again_whose_pool_is_gone_is_no_reason_for_a_ban(started: Started) -> None:
+    limits = Limits(invalid_shares=3)
+    async with ScriptedPool() as pool, started(pool.port, limits=limits) as proxy:
+        async with TalkingMiner(miner_port(proxy)) as miner:
+            job = await miner.start()
+            pool.close()
+            while any(one.is_alive for one in proxy.listeners["normal"].pool.upstreams):
+                await asyncio.sleep(0.01)
+            share = miner.share(job)
+            codes = [(await miner.ask("mining.submit", share))["error"][0] for _ in range(8)]
+            assert codes == [21] + 7 * [22]
+
+
 async def test_shares_in_the_names_of_others(started: Started, pool: ScriptedPool) -> None:
     async with started(pool.port, limits=Limits(invalid_shares=4)) as proxy:
         async with TalkingMiner(miner_port(proxy), local="127.0.0.2") as victim, TalkingMiner(miner_port(proxy)) as foe:

@@ -106,6 +106,19 @@ def test_seen_headers() -> None:
     assert len(seen) == 3
 
 
+def test_a_header_that_nobody_judged_is_seen_all_the_same() -> None:
+    seen = SeenHeaders()
+    first, second = bytes(32), b"\x01" * 32
+    seen.note_unjudged(first, first)
+    assert len(seen) == 0
+    assert not seen.is_unjudged(first, first)
+    seen.add(first, first)
+    seen.add(first, second)
+    seen.note_unjudged(first, first)
+    assert not seen.add(first, first)
+    assert [seen.is_unjudged(first, header) for header in (first, second)] == [True, False]
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 50)), max_size=200), st.integers(1, 40))
 def test_seen_headers_are_bounded(submits: list[tuple[int, int]], limit: int) -> None:
     seen = SeenHeaders(limit)
