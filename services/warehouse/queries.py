@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from services.warehouse.client import Connection, StoreUnavailable, Trouble, answered_within, cancellation_kept
+from services.warehouse.proof import JOB_SQL, SHARE_SQL, ShareProof, job_of, share_of
 from services.warehouse.proxies import (
     ALIVE_SECONDS,
     PROXIES_SQL,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.warehouse.address import ClickHouseAddress
+    from services.warehouse.share_id import ShareId
 
 __all__ = [
     "OK_SECONDS",
@@ -50,6 +52,7 @@ __all__ = [
     "ProxyRow",
     "Queries",
     "SessionRow",
+    "ShareProof",
     "StoreUnavailable",
     "Trouble",
     "WindowSums",
@@ -167,6 +170,16 @@ class Queries:
                 for step in range(seconds // step_seconds)
             ),
         )
+
+    async def share_proof(self, share_id: ShareId) -> ShareProof | None:
+        """A share with the job that it was made for, and what follows from the two; None where it is not stored."""
+        bound = {"segment": str(share_id.segment), "seq": share_id.seq}
+        rows = await self._rows(SHARE_SQL, bound)
+        if not rows:
+            return None
+        share = share_of(rows[0])
+        jobs = await self._rows(JOB_SQL, {"job": share.job.hex()})
+        return ShareProof(share_id, share, job_of(share.job, jobs[0]) if jobs else None)
 
     async def _rows(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
         with answered_within(_DEADLINE_SECONDS):
