@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 # ClickHouse's own numbers (src/Common/ErrorCodes.cpp); those that this server raises itself.
@@ -49,6 +50,9 @@ STATUS_OF_CODES = {
 }
 STATUS_OF_CODE = {code: status for status, codes in STATUS_OF_CODES.items() for code in codes}
 
+# What the engine finds wrong with a SETTINGS clause, it wraps once more: code before, version and name behind.
+TOLD_TWICE = re.compile(r"(Code: \d+\. DB::Exception: )\1(.*?)(?: \(version [^()]*\)\. \(\w+\))?$", re.DOTALL)
+
 
 @dataclass
 class EngineError(Exception):
@@ -65,11 +69,12 @@ class EngineError(Exception):
     @classmethod
     def from_engine(cls, text: str) -> EngineError:
         """From the text of an exception of the engine: `Code: 60. DB::Exception: ... (UNKNOWN_TABLE)`."""
+        text = TOLD_TWICE.sub(r"\1\2", text.strip())
         start = text.find("Code: ")
         if start < 0:
             return cls(BAD_ARGUMENTS, text)
         digits = text[start + 6 :].split(".", 1)[0]
-        return cls(int(digits) if digits.isdigit() else BAD_ARGUMENTS, text[start:].strip())
+        return cls(int(digits) if digits.isdigit() else BAD_ARGUMENTS, text[start:])
 
     @property
     def status(self) -> int:

@@ -110,6 +110,15 @@ def test_insert(http_client: Http, name: str, data: bytes, place: str, coding: s
     assert http_client.value("SELECT groupArray((a, b)) FROM t") == "[(1,'x'),(2,'y; SELECT')]"
 
 
+@pytest.mark.parametrize("setting", ["dialect = 'kusto'", "nothing_like_this = 1", "max_threads = 'x'"])
+def test_errors_of_settings_read_alike_wherever_they_stand(http_client: Http, setting: str) -> None:
+    name, _, value = setting.partition(" = ")
+    in_url = http_client.sql("SELECT 1", **{name: value.strip("'")})
+    in_sql = http_client.sql(f"SELECT 1 SETTINGS {setting}")
+    assert in_sql.status != 200
+    assert (in_sql.status, in_sql.text) == (in_url.status, in_url.text)
+
+
 def test_insert_that_fails_writes_nothing(http_client: Http) -> None:
     http_client.sql("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
     reply = http_client.sql('INSERT INTO t FORMAT JSONEachRow\n{"a":1}\n{"a":"x"}\n')
