@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-import structlog
 from aiohttp import web
 
 from services.warehouse.embedded.compression import Compressor, compressor, reply_coding
 from services.warehouse.embedded.engine_error import TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
 from services.warehouse.embedded.guard import Guard, check_format
 from services.warehouse.embedded.head import one_head
+from services.warehouse.embedded.readers import Reader, ReadPlaces
 from services.warehouse.embedded.reply import JOINABLE, content_type, failure, failure_in_stream, summary
 from services.warehouse.embedded.request import Request, read_request
 
@@ -27,23 +27,18 @@ if TYPE_CHECKING:
     from services.warehouse.embedded.engine import Engine
     from services.warehouse.embedded.options import EmbeddedOptions
 
-log = structlog.get_logger()
-
 T = TypeVar("T")
 
 CANCEL_AGAIN_SECONDS = 1.0
-# Of a reply, what is handed to the socket at once; a client that does not take so much in time has stalled.
-PIECE_BYTES = 1 << 16
 # What a body may take in memory before it goes to a file: much while few requests are here, little when many are.
 FEW, FEW_BODY_BYTES, MANY_BODY_BYTES = 8, 32 << 20, 1 << 18
 
 
 class Lane:
-    """Worker threads for one kind of statement, and as many places; who finds none waits in order."""
+    """Worker threads for one kind of statement: as many as there are places."""
 
     def __init__(self, places: int, name: str) -> None:
         self._threads = ThreadPoolExecutor(places, name)
-        self.place = asyncio.Semaphore(places)
 
     async def run(self, function: Callable[[], T], cancel: Callable[[], None] | None = None) -> T:
         """Run `function` in a thread, to its end even when the waiting task is cancelled: a handle is in use there.
@@ -55,6 +50,8 @@ class Lane:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
+            # How it ends, nobody will ask.
+            future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             while not future.done():
                 if cancel is not None:
                     await loop.run_in_executor(None, cancel)
@@ -84,7 +81,11 @@ class Handler:
         self._guard = Guard(engine)
         self._timezone = engine.text("SELECT timezone()")
         self._reads = Lane(options.max_reads, "read")
+        self._read_places = ReadPlaces(
+            options.max_reads, stalled_seconds=options.stalled_seconds, patience_seconds=options.patience_seconds
+        )
         self._writes = Lane(options.max_writes, "write")
+        self._write_place = asyncio.Semaphore(options.max_writes)
         self._present = 0
 
     def close(self) -> None:
@@ -120,7 +121,7 @@ class Handler:
             try:
                 if asked.data is None:
                     return await self._read(request, asked, headers)
-                async with self._writes.place:
+                async with self._write_place:
                     return await self._writes.run(partial(self._insert, asked, headers))
             finally:
                 asked.close()
@@ -193,18 +194,20 @@ class Handler:
         return {"max_result_bytes": str(limit), "result_overflow_mode": "throw"}
 
     async def _read(self, request: web.Request, asked: Request, headers: dict[str, str]) -> web.StreamResponse:
-        async with self._reads.place:
+        async with self._read_places.place(request) as reader:
             held = ExitStack()
             tag = secrets.token_hex(8)
             cancel = partial(self._engine.kill, tag)
             try:
                 answer = await self._reads.run(partial(self._begin, asked, tag, headers, held), cancel)
-                return await self._send(request, answer, cancel)
+                return await self._send(request, reader, answer, cancel)
             finally:
                 # A client that has gone away ends here too: its statement is cancelled, its handle closed.
                 await self._reads.run(held.close)
 
-    async def _send(self, request: web.Request, answer: Answer, cancel: Callable[[], None]) -> web.StreamResponse:
+    async def _send(
+        self, request: web.Request, reader: Reader, answer: Answer, cancel: Callable[[], None]
+    ) -> web.StreamResponse:
         coding = ""
         if request.query.get("enable_http_compression") in ("1", "true"):
             coding = reply_coding(request.headers.get("Accept-Encoding", ""))
@@ -216,25 +219,23 @@ class Handler:
         response = web.StreamResponse(headers=answer.headers)
         await response.prepare(request)
         try:
-            while (block := await self._reads.run(partial(_next_block, answer.blocks, encoder), cancel)) is not None:
-                for start in range(0, len(block), PIECE_BYTES):
-                    async with asyncio.timeout(self._options.stalled_seconds):
-                        await response.write(block[start : start + PIECE_BYTES])
+            try:
+                while (
+                    block := await self._reads.run(partial(_next_block, answer.blocks, encoder), cancel)
+                ) is not None:
+                    await reader.write(response, block)
+            except EngineError as error:
+                notice = failure_in_stream(error, tag)
+                await reader.write(response, encoder.compress(notice) + encoder.flush() if encoder else notice)
+                # Without its last chunk the body is visibly cut off, for clients that do not know the tag.
+                if request.transport is not None:
+                    request.transport.close()
+                return response
+            if encoder:
+                await reader.write(response, encoder.flush())
+            await reader.write_end(response)
         except TimeoutError:
-            log.warning("reader_stalled", peer=request.remote, seconds=self._options.stalled_seconds)
-            if request.transport is not None:
-                request.transport.abort()
-            return response
-        except EngineError as error:
-            notice = failure_in_stream(error, tag)
-            await response.write(encoder.compress(notice) + encoder.flush() if encoder else notice)
-            # Without its last chunk the body is visibly cut off, for clients that do not know the tag.
-            if request.transport is not None:
-                request.transport.close()
-            return response
-        if encoder:
-            await response.write(encoder.flush())
-        await response.write_eof()
+            reader.drop("reader_stalled")
         return response
 
 

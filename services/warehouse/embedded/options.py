@@ -20,7 +20,8 @@ class EmbeddedOptions:
     storage-s3.xml; without one, the policy `tiered` has its local volume alone. `database` is the one that a request
     works in when it names none; it is created at start. `max_whole_bytes` bounds a result that cannot be sent block by
     block (as the engine holds it, before it is encoded). A client that takes nothing of its reply for
-    `stalled_seconds` is dropped, for it keeps one of `max_reads` places. `cold` is whom to ask whether S3 can be used,
+    `stalled_seconds` is dropped, for it keeps one of `max_reads` places; so is one that the server has waited for
+    during `patience_seconds` of its answer, once others wait for a place. `cold` is whom to ask whether S3 can be used,
     where `storage` has a volume on it.
 
     Raises ConfigurationError for an address beyond this machine without a password.
@@ -39,6 +40,7 @@ class EmbeddedOptions:
     max_waiting: int = 256
     max_whole_bytes: int = 128 << 20
     stalled_seconds: float = 30.0
+    patience_seconds: float = 5.0
     cold: ColdStorage | None = None
 
     def __post_init__(self) -> None:

@@ -90,6 +90,22 @@ def http_client(database: ClickHouseAddress) -> Http:
     return Http(database)
 
 
+def ask(http: Http, statement: str) -> socket.socket:
+    """A client that sends a statement and reads nothing."""
+    address = http.address
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.settimeout(15)
+    peer.connect((address.host, address.port))
+    body = statement.encode()
+    peer.sendall(
+        f"POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-User: {address.user}\r\n"
+        f"X-ClickHouse-Key: {address.password}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    return peer
+
+
 def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 

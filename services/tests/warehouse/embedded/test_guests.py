@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from services.tests.conftest import PASSWORD, ClickHouseProcess, unused_port
-from services.tests.warehouse.embedded.conftest import Http
+from services.tests.warehouse.embedded.conftest import Http, ask
 from services.warehouse.embedded.head import HEADS
 from services.warehouse.embedded.options import EmbeddedOptions
 
@@ -102,22 +101,6 @@ def test_a_result_that_must_be_whole_is_bounded(tmp_path: Path) -> None:
     server.kill()
 
 
-def _ask(http: Http, statement: str) -> socket.socket:
-    """A client that sends a statement and reads nothing."""
-    address = http.address
-    peer = socket.socket()
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    peer.settimeout(15)
-    peer.connect((address.host, address.port))
-    body = statement.encode()
-    peer.sendall(
-        f"POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-User: {address.user}\r\n"
-        f"X-ClickHouse-Key: {address.password}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
-    return peer
-
-
 def test_readers_that_stall_lose_their_places(tmp_path: Path) -> None:
     """As many as there are places take nothing of a large reply: the next reader is served all the same."""
     options = EmbeddedOptions(
@@ -127,8 +110,8 @@ def test_readers_that_stall_lose_their_places(tmp_path: Path) -> None:
     server.start()
     http = Http(server.address)
     peers = [
-        _ask(http, "SELECT number FROM numbers(100000000) FORMAT RowBinary"),
-        _ask(http, "SELECT repeat('x', 1000000) FROM numbers(100) FORMAT TSVRawWithNames"),
+        ask(http, "SELECT number FROM numbers(100000000) FORMAT RowBinary"),
+        ask(http, "SELECT repeat('x', 1000000) FROM numbers(100) FORMAT TSVRawWithNames"),
     ]
     try:
         for peer in peers:
@@ -155,7 +138,7 @@ def test_a_statement_ends_with_its_client(http_client: Http, statement: str) -> 
     running = (
         "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%system.processes%'"
     )
-    peer = _ask(http_client, statement.replace("left", f"{http_client.address.database}.left"))
+    peer = ask(http_client, statement.replace("left", f"{http_client.address.database}.left"))
     deadline = time.monotonic() + 20
     while http_client.value(running) != "1":
         assert time.monotonic() < deadline
