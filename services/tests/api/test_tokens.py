@@ -48,7 +48,7 @@ def test_an_unknown_token_has_no_holder(token: bytes) -> None:
         jwt.encode(
             {"sub": "x", "scope": "read", "exp": time.time() + 3600, "jti": "1"}, SECRET[::-1], "HS256"
         ).encode(),
-        jwt.encode({"sub": "x", "scope": "read", "exp": time.time() + 3600, "jti": "1"}, None, "none").encode(),
+        jwt.encode({"sub": "x", "scope": "read", "exp": time.time() + 3600, "jti": "1"}, "", "none").encode(),
         jwt.encode({"sub": "x", "scope": "read", "exp": time.time() + 3600, "jti": "1"}, SECRET * 2, "HS512").encode(),
         signed()[:-2],
     ],
