@@ -167,9 +167,7 @@ class Analysis:
             condition += _AFTER
             bound |= {"after_ms": after.ts_ms, "after_segment": after.segment, "after_seq": after.seq}
         found = await self.rows(_PAGE.format(condition=condition, cold=COLD_DISKS), {"most": most + 1, **bound})
-        shares = tuple(
-            ListedShare(ShareCursor(*row[:3]), *row[3:7], bool(row[7]), *row[8:13], bool(row[13])) for row in found
-        )
+        shares = tuple(_listed(row) for row in found)
         return SharePage(shares[:most], shares[most - 1].cursor if len(shares) > most else None)
 
     async def cold_days(self, query: ShareQuery) -> ColdDays | None:
@@ -197,6 +195,25 @@ def _steps(query: ShareQuery, step_seconds: int) -> tuple[int, int]:
     if count > MOST_ROWS:
         raise ValueError(f"{count} steps of {step_seconds} s; at most {MOST_ROWS} can be asked for")
     return first, count
+
+
+def _listed(row: Sequence[Any]) -> ListedShare:
+    ts_ms, segment, seq, worker, pool_label, pool, miner, accepted, reason, requested, credited, actual, *rest = row
+    block_hash, cold = rest
+    return ListedShare(
+        cursor=ShareCursor(ts_ms, segment, seq),
+        worker=worker,
+        pool_label=pool_label,
+        pool=pool,
+        miner=miner,
+        accepted=bool(accepted),
+        reason=reason,
+        pool_requested_difficulty=requested,
+        pool_difficulty=credited,
+        actual_difficulty=actual,
+        block_hash=block_hash,
+        cold=bool(cold),
+    )
 
 
 def _sorted(refused: dict[str, int]) -> dict[str, int]:
