@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from services.api.errors import error_response, install_error_handlers
+from services.api.events import event_routes
 from services.api.periods import period_routes
 from services.api.reference import install_reference
 from services.api.reload import reload_routes
@@ -17,6 +18,7 @@ from services.api.routes import health_routes, stats_routes
 from services.api.shared_answers import SharedAnswers
 from services.api.summary import summary_routes
 from services.api.tokens import TokenBook
+from services.warehouse.feed import Feed
 from services.warehouse.queries import Queries
 from services.warehouse.revisions import Revisions
 from services.web.access import AccessMiddleware
@@ -46,6 +48,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     It starts, and stays up, without ClickHouse: requests that need it get a 503 until it is there.
     """
     queries, revisions = Queries(options.clickhouse), Revisions(options.clickhouse)
+    feed = Feed(queries, clock)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -63,6 +66,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
         lifespan=lifespan,
     )
     app.state.token_book = TokenBook(options)
+    app.state.feed = feed
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure, trusted_proxies=options.trusted_proxies)
     install_error_handlers(app)
@@ -72,6 +76,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     app.include_router(summary_routes(queries, shared, options, clock))
     app.include_router(stats_routes(queries, shared, options, clock))
     app.include_router(period_routes(queries, shared, options, clock))
+    app.include_router(event_routes(feed))
     app.include_router(reload_routes(queries, revisions, clock))
     return app
 

@@ -13,4 +13,7 @@ if TYPE_CHECKING:
 
 async def serve(options: ApiOptions) -> None:
     """Serve until this task is cancelled. Raises OSError if the port cannot be had."""
-    await serve_app(create_app(options), options.host, options.port, name="API", port_setting="API_PORT")
+    app = create_app(options)
+    # A stream of events never ends by itself.
+    close_streams = app.state.feed.close
+    await serve_app(app, options.host, options.port, name="API", port_setting="API_PORT", before_stop=close_streams)

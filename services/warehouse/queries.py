@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from services.warehouse.client import Connection, StoreUnavailable, Trouble, answered_within, cancellation_kept
+from services.warehouse.feed_steps import FEED_SQL, feed_steps
 from services.warehouse.proof import JOB_SQL, SHARE_SQL, ShareProof, job_of, share_of
 from services.warehouse.proxies import (
     ALIVE_SECONDS,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.warehouse.address import ClickHouseAddress
+    from services.warehouse.feed_steps import FeedStep
     from services.warehouse.share_id import ShareId
 
 __all__ = [
@@ -170,6 +172,10 @@ class Queries:
                 for step in range(seconds // step_seconds)
             ),
         )
+
+    async def feed_steps(self, start: int, end: int) -> list[FeedStep]:
+        """What happened in [start, end), both multiples of STEP_SECONDS, step by step, as the live feed tells it."""
+        return feed_steps(start, end, await self._rows(FEED_SQL, {"start": start, "end": end}))
 
     async def share_proof(self, share_id: ShareId) -> ShareProof | None:
         """A share with the job that it was made for, and what follows from the two; None where it is not stored."""
