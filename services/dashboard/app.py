@@ -1,4 +1,4 @@
-"""The dashboard as an ASGI application: one page, its events, its files, and a probe."""
+"""The dashboard as an ASGI application: the pages, their files, and a probe."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from fastapi.sse import EventSourceResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from services.dashboard.connect import stratum_lines
-from services.dashboard.drawing import draw
+from services.dashboard import live
 from services.dashboard.feed import Feed
-from services.dashboard.guard import GuardMiddleware, host_name
-from services.dashboard.miners import COLUMNS
+from services.dashboard.guard import GuardMiddleware
 from services.dashboard.overview import Overview
-from services.dashboard.tiles import TILES
+from services.dashboard.pages import NOT_STORED, Pages
 from services.warehouse.queries import Queries
 from services.web.access import AccessMiddleware
 
@@ -37,17 +33,13 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_NOT_STORED = {"Cache-Control": "no-store"}
 
 
 def create_app(options: DashboardOptions) -> FastAPI:
     """The application for `options`. It starts, and stays up, without ClickHouse: the page then says so."""
     queries = Queries(options.clickhouse)
     feed = Feed(Overview(queries, options).look, options.interval_seconds)
-    templates = Environment(
-        loader=FileSystemLoader(_ROOM / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    page = templates.get_template("live.html")
+    pages = Pages()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -61,24 +53,11 @@ def create_app(options: DashboardOptions) -> FastAPI:
     app.add_middleware(GuardMiddleware, options=options)
     app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure, trusted_proxies=options.trusted_proxies)
 
-    @app.get("/")
-    async def live(request: Request) -> HTMLResponse:
-        view = await feed.view()
-        lines, note = stratum_lines(options.stratum, host_name(request.headers.get("host", "")))
-        text = page.render(
-            view=view, drawing=draw(view.chart), tiles=TILES, columns=COLUMNS, stratum=lines, stratum_note=note
-        )
-        return HTMLResponse(text, headers=_NOT_STORED)
-
-    @app.get("/events")
-    async def events() -> Response:
-        if feed.full:
-            return PlainTextResponse("Too many pages are open\n", 503)
-        return EventSourceResponse(feed.events(), headers={**_NOT_STORED, "X-Accel-Buffering": "no"})
+    app.include_router(live.router(options, feed, pages))
 
     @app.get("/healthz")
     async def healthz() -> JSONResponse:
-        return JSONResponse({"status": "ok"}, headers=_NOT_STORED)
+        return JSONResponse({"status": "ok"}, headers=NOT_STORED)
 
     app.mount("/static", StaticFiles(directory=_ROOM / "static"), name="static")
     return app

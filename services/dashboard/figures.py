@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from services.dashboard.charts import Chart
     from services.dashboard.miners import Miner
-    from services.dashboard.view import Series
     from services.warehouse.queries import MinerTotals, ProxyRow
 
 
@@ -22,7 +22,7 @@ class Figures:
     proxies: tuple[ProxyRow, ...]
     """Every process of a proxy that told of itself in the last 24 h."""
     totals: MinerTotals
-    chart: Series
+    chart: Chart
 
     @property
     def active(self) -> int:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.dashboard.charts import Chart, Trace
 from services.dashboard.figures import Figures
 from services.dashboard.miners import grouped
 from services.dashboard.tiles import tile_cells
 from services.dashboard.verdict import Outage, outage_verdict, verdict
-from services.dashboard.view import Cell, Series, View
+from services.dashboard.view import Cell, View
 from services.warehouse.queries import MinerTotals, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Overview:
         )
         chart = self._figures.chart if self._figures else None
         # The chart gains a point a minute; asking for it more often would be a query for nothing.
-        if chart is None or now >= chart.start + (len(chart.values) + 1) * chart.step:
+        if chart is None or now >= chart.start + (chart.steps + 1) * chart.step:
             chart = _with_gaps(await self._queries.hash_rate_series(now))
         # One that ended in this very second is still told of.
         lasting = [session for session in sessions if session.disconnected is None]
@@ -73,8 +74,8 @@ class Overview:
         return View(now, interval, said.state, title, cells, rows, figures.chart if figures else None)
 
 
-def _with_gaps(series: HashRateSeries) -> Series:
+def _with_gaps(series: HashRateSeries) -> Chart:
     """The minutes before the hour's first share become gaps: nobody was there, which is not a rate of zero."""
     first = next((index for index, value in enumerate(series.values) if value), len(series.values))
     values = tuple(None if index < first else value for index, value in enumerate(series.values))
-    return Series(series.start, series.step_seconds, values)
+    return Chart(series.start, series.step_seconds, (Trace("All pools", values, kind="area"),), "H/s")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from services.dashboard import quantities
+
+if TYPE_CHECKING:
+    from services.dashboard.charts import Chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +36,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """Values at equal steps: the first covers [start, start + step), unix seconds; None where there is no data."""
-
-    start: int
-    step: int
-    values: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """A whole page. `state` is good, warning, empty or away; `now` is the server's clock, unix seconds."""
 
@@ -50,7 +45,7 @@ class View:
     title: str
     cells: dict[str, Cell]
     rows: dict[str, Row] = field(default_factory=dict)
-    chart: Series | None = None
+    chart: Chart | None = None
 
 
 def whole(view: View) -> bytes:

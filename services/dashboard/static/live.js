@@ -1,22 +1,21 @@
 // Keeps the page up to date: the server's events carry ready text, this puts it into the cells that changed.
-import { Chart } from "./chart.js";
+import { duration, local } from "./formats.js";
+import { charts, setClock } from "./page.js";
 
 const COLUMNS = ["worker", "pool", "state", "connected", "hash_rate", "accepted", "rejected", "difficulty", "last_share", "best"];
 
 const byId = (id) => document.getElementById(id);
 const connection = byId("connection");
 const table = byId("miners");
-const chart = new Chart(byId("plot"), byId("readout"));
 const rows = new Map([...table.tBodies[0].rows].map((row) => [row.dataset.row, row]));
 const cells = new Map([...document.querySelectorAll("[data-cell]")].map((cell) => [cell.dataset.cell, cell]));
 
-let clockOffset = 0; // the server's clock less this machine's, in seconds
 let lastEvent = 0;
 let link = "Live"; // how the page stands to the database, in the server's words
 let patience = 10; // seconds without an event until the page calls itself stale; the server says its interval
 
 function write(element, cell) {
-  const moment = cell.unix === null ? "" : `${new Date(cell.unix * 1000).toLocaleString()} here, `;
+  const moment = cell.unix === null ? "" : `${local(cell.unix)} here, `;
   const title = moment + cell.title;
   if (element.textContent !== cell.text) element.textContent = cell.text;
   if (element.title !== title) element.title = title;
@@ -49,7 +48,7 @@ function patch(view) {
     rows.get(key)?.remove();
     rows.delete(key);
   }
-  if (view.chart) chart.show(view.chart);
+  if (view.chart) charts.get("hash-rate").show(view.chart);
   if (view.state) document.body.dataset.state = view.state;
   if (view.title) document.title = view.title;
   document.body.classList.toggle("empty", rows.size === 0);
@@ -64,14 +63,14 @@ function replace(view) {
 function heard(view) {
   lastEvent = Date.now();
   link = view.cells?.link?.text ?? link;
-  clockOffset = view.now - lastEvent / 1000;
+  setClock(view.now);
   patience = Math.max(10, 3 * view.interval_seconds);
 }
 
 function alive() {
   connection.textContent = link;
   connection.classList.toggle("live", document.body.dataset.state !== "away");
-  tick();
+  staleness();
 }
 
 function lost(text) {
@@ -79,24 +78,11 @@ function lost(text) {
   connection.classList.remove("live");
 }
 
-function ago(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  if (whole >= 172800) return `${Math.floor(whole / 86400)} d ago`;
-  if (whole >= 3600) return `${Math.floor(whole / 3600)} h ago`;
-  if (whole >= 120) return `${Math.floor(whole / 60)} min ago`;
-  return `${whole} s ago`;
-}
-
-function tick() {
-  const now = Date.now() / 1000 + clockOffset;
-  for (const element of document.querySelectorAll("[data-unix]")) {
-    const text = ago(now - element.dataset.unix);
-    if (element.textContent !== text) element.textContent = text;
-  }
+function staleness() {
   const silence = (Date.now() - lastEvent) / 1000;
   const stale = lastEvent > 0 && silence > patience;
   document.body.classList.toggle("stale", stale);
-  if (stale) lost(`Stale: the dashboard was last heard ${ago(silence)}`);
+  if (stale) lost(`Stale: the dashboard was last heard ${duration(silence)} ago`);
 }
 
 function listen() {
@@ -120,29 +106,6 @@ function listen() {
   });
 }
 
-function copyText(text, source) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Plain http from another machine has no clipboard API: select the text and let the browser copy the selection.
-  getSelection().selectAllChildren(source);
-  return document.execCommand("copy") ? Promise.resolve() : Promise.reject(new Error("copy refused"));
-}
-
-for (const button of document.querySelectorAll("button.copy")) {
-  const source = byId(button.dataset.copies);
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    try {
-      await copyText(source.textContent, source);
-      button.textContent = "Copied";
-    } catch {
-      button.textContent = "Press Ctrl+C";
-    }
-    setTimeout(() => {
-      button.textContent = "Copy";
-    }, 2000);
-  });
-}
-
 connection.textContent = "Connecting";
-setInterval(tick, 1000);
+setInterval(staleness, 1000);
 listen();

@@ -83,7 +83,7 @@ async def test_a_share_shows_up_without_a_reload(store: ClickHouseAddress, brows
         assert re.search(r"\d UTC$", await cell(page, "rig.one", "last_share").get_attribute("title"))
 
         assert await page.evaluate("window.stillTheSamePage")
-        assert await page.locator("#plot canvas").count() == 1
+        assert await page.locator("#hash-rate canvas").count() == 1
         assert watch.complaints == []
         assert watch.hosts == {urlsplit(url).netloc}
 
@@ -234,6 +234,6 @@ async def test_without_javascript_the_page_reads_the_same(store: ClickHouseAddre
     async with dashboard(store) as url, opened(browser, url, java_script_enabled=False) as (page, watch):
         await expect(cell(page, "rig.one", "accepted")).to_have_text("3")
         await expect(page.locator(".sentence")).to_contain_text("All is well: 1 miner")
-        await expect(page.locator("#plot svg")).to_be_visible()
+        await expect(page.locator("#hash-rate svg")).to_be_visible()
         await expect(page.locator("#theme")).to_be_hidden()
         assert watch.complaints == []

@@ -5,8 +5,9 @@ import json
 from contextlib import aclosing
 from typing import Any
 
+from services.dashboard.charts import Chart, Trace
 from services.dashboard.feed import Feed
-from services.dashboard.view import Cell, Row, Series, View, change
+from services.dashboard.view import Cell, Row, View, change
 
 INTERVAL_SECONDS = 0.1
 
@@ -31,7 +32,7 @@ def row(text: str) -> Row:
     return Row({"accepted": Cell(text)}, silent=False)
 
 
-def view(shares: str, rows: dict[str, Row], chart: Series | None = None) -> View:
+def view(shares: str, rows: dict[str, Row], chart: Chart | None = None) -> View:
     cells = {"shares": Cell(shares), "constant": Cell("same")}
     return View(0, INTERVAL_SECONDS, "good", "title", cells, rows, chart)
 
@@ -117,8 +118,9 @@ async def test_close_ends_every_stream() -> None:
 
 
 def test_a_chart_is_sent_only_when_it_changed() -> None:
-    series = Series(60, 60, (None, 1.5))
-    same = json.loads(change(view("1", {}, series), view("2", {}, series)))
-    other = json.loads(change(view("1", {}, series), view("2", {}, Series(120, 60, (1.5, 0.0)))))
+    chart = Chart(60, 60, (Trace("all", (None, 1.5)),))
+    same = json.loads(change(view("1", {}, chart), view("2", {}, chart)))
+    moved = Chart(120, 60, (Trace("all", (1.5, 0.0)),))
+    other = json.loads(change(view("1", {}, chart), view("2", {}, moved)))
     assert "chart" not in same
-    assert other["chart"] == {"start": 120, "step": 60, "values": [1.5, 0.0]}
+    assert (other["chart"]["start"], other["chart"]["traces"][0]["values"]) == (120, [1.5, 0.0])

@@ -1,0 +1,68 @@
+// What every page does: times that tick, buttons that copy, charts that can be read with the pointer.
+import { Chart } from "./chart.js";
+import { duration, local, utc } from "./formats.js";
+
+let clockOffset = 0; // the server's clock less this machine's, in seconds
+
+// Sets the clock by the server's, so that "12 s ago" is right where this machine's is not.
+export function setClock(unix) {
+  clockOffset = unix - Date.now() / 1000;
+}
+
+export function now() {
+  return Date.now() / 1000 + clockOffset;
+}
+
+function tick() {
+  for (const element of document.querySelectorAll("[data-unix]")) {
+    const text = `${duration(now() - element.dataset.unix)} ago`;
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+
+function localTimes(root) {
+  for (const element of root.querySelectorAll("time[data-moment]")) {
+    const unix = Number(element.dataset.moment);
+    element.dateTime = new Date(unix * 1000).toISOString();
+    element.textContent = local(unix);
+    element.title = utc(unix);
+  }
+}
+
+function copyText(text, source) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  // Plain http from another machine has no clipboard API: select the text and let the browser copy the selection.
+  getSelection().selectAllChildren(source);
+  return document.execCommand("copy") ? Promise.resolve() : Promise.reject(new Error("copy refused"));
+}
+
+function copies(button) {
+  const source = document.getElementById(button.dataset.copies);
+  const label = button.textContent;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await copyText(source.textContent, source);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Press Ctrl+C";
+    }
+    setTimeout(() => {
+      button.textContent = label;
+    }, 2000);
+  });
+}
+
+// The charts of the page by the id of their place; `enhance` also serves what a script has put into the page later.
+export const charts = new Map();
+
+export function enhance(root = document) {
+  for (const place of root.querySelectorAll("[data-chart]")) {
+    if (!charts.has(place.id)) charts.set(place.id, new Chart(place, document.getElementById(`${place.id}-legend`)));
+  }
+  localTimes(root);
+  for (const button of root.querySelectorAll("button.copy[hidden]")) copies(button);
+}
+
+enhance();
+setInterval(tick, 1000);
