@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from services.miner.block_file import DEFAULT_BLOCK_FILE, save_blocks_to_file
 from services.miner.chain import Chain
 from services.miner.found_block import FoundBlock
-from services.miner.kernel import NONCES, HashlibKernel, Hit
+from services.miner.kernels.plain import HashlibKernel
+from services.miner.kernels.scan import NONCES, Hit
 from services.stratum.difficulty import hash_value
 from services.stratum.header import display
 
@@ -121,14 +122,14 @@ class AsyncMergeMiner:
             began = time.perf_counter()
             scan = await loop.run_in_executor(thread, kernel.scan, nonce, count)
             seconds = time.perf_counter() - began
-            self.trials += scan.trials
+            self.trials += scan.nonces
             if scan.hits:
                 await self._take_hits(work, scan.hits, thread)
             if progress.due(self.trials):
                 self.log_progress(self.trials)
             if self.trials % NONCES == 0:
                 return
-            pass_trials = max(_FIRST_PASS_TRIALS, int(scan.trials * min(_PASS_SECONDS / max(seconds, 1e-6), 2.0)))
+            pass_trials = max(_FIRST_PASS_TRIALS, int(scan.nonces * min(_PASS_SECONDS / max(seconds, 1e-6), 2.0)))
 
     async def _take_hits(self, work: Work, hits: tuple[Hit, ...], thread: ThreadPoolExecutor) -> None:
         mining_job = work.mining_job

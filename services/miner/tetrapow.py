@@ -13,11 +13,11 @@ from typing import Final
 _MASK: Final = 0xFFFFFFFF
 _ROUNDS: Final = 128
 
-_INITIAL: Final = (
+INITIAL: Final = (
     0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19,
 )  # fmt: skip
 
-_SHA256_K: Final = (
+SHA256_K: Final = (
     0x428A2F98, 0x71374491, 0xB5C0FBCF, 0xE9B5DBA5, 0x3956C25B, 0x59F111F1, 0x923F82A4, 0xAB1C5ED5,
     0xD807AA98, 0x12835B01, 0x243185BE, 0x550C7DC3, 0x72BE5D74, 0x80DEB1FE, 0x9BDC06A7, 0xC19BF174,
     0xE49B69C1, 0xEFBE4786, 0x0FC19DC6, 0x240CA1CC, 0x2DE92C6F, 0x4A7484AA, 0x5CB0A9DC, 0x76F988DA,
@@ -27,7 +27,7 @@ _SHA256_K: Final = (
     0x19A4C116, 0x1E376C08, 0x2748774C, 0x34B0BCB5, 0x391C0CB3, 0x4ED8AA4A, 0x5B9CCA4F, 0x682E6FF3,
     0x748F82EE, 0x78A5636F, 0x84C87814, 0x8CC70208, 0x90BEFFFA, 0xA4506CEB, 0xBEF9A3F7, 0xC67178F2,
 )  # fmt: skip
-_K: Final = _SHA256_K * 2
+TETRAPOW_K: Final = SHA256_K * 2
 
 State = tuple[int, int, int, int, int, int, int, int]
 
@@ -35,7 +35,7 @@ State = tuple[int, int, int, int, int, int, int, int]
 def tetrapow_hash(data: bytes) -> bytes:
     """The 32-byte Tetra-PoW hash of `data`. Only the first 512 bytes of the padded data are ever read."""
     words = _padded_words(data)
-    return struct.pack(">8I", *_rounds(_INITIAL, words, 0, _ROUNDS))
+    return struct.pack(">8I", *_rounds(INITIAL, words, 0, _ROUNDS))
 
 
 def _padded_words(data: bytes) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ def _rounds(state: State, words: tuple[int, ...], first: int, last: int) -> Stat
         s1 = (hh >> 6 ^ hh >> 11 ^ hh >> 25) & _MASK
         ch = (e & f) ^ (~e & g)
         omega = a ^ b ^ c ^ (d << 3 & _MASK) ^ (e >> 2)
-        t1 = h + s1 + ch + _K[i] + words[i] + omega
+        t1 = h + s1 + ch + TETRAPOW_K[i] + words[i] + omega
         aa = a << 32 | a
         s0 = (aa >> 2 ^ aa >> 13 ^ aa >> 22) & _MASK
         maj = (a & b) ^ (a & c) ^ (b & c)
@@ -69,9 +69,9 @@ LANES: Final = 512
 
 _ONES: Final = int.from_bytes(struct.pack("<Q", 1) * LANES, "little")
 _LANE_MASK: Final = _ONES * _MASK
-_K_AND_PADDING: Final = tuple(
-    _ONES * (k + word) for k, word in zip(_K, _padded_words(bytes(_HEADER_LENGTH)), strict=True)
-)
+HEADER_WORDS_PADDED: Final = _padded_words(bytes(_HEADER_LENGTH))
+"""The words of 80 zero bytes, padded: what the rounds behind a header read."""
+_K_AND_PADDING: Final = tuple(_ONES * (k + word) for k, word in zip(TETRAPOW_K, HEADER_WORDS_PADDED, strict=True))
 
 
 class TetraScan:
@@ -85,7 +85,7 @@ class TetraScan:
     def __init__(self, prefix: bytes) -> None:
         self.prefix = prefix
         words = _padded_words(prefix + bytes(4))
-        state = _rounds(_INITIAL, words, 0, _NONCE_WORD)
+        state = _rounds(INITIAL, words, 0, _NONCE_WORD)
         self._start = tuple(word * _ONES for word in state)
 
     def top_words(self, first_nonce: int) -> tuple[int, ...]:

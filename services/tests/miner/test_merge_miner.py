@@ -16,7 +16,7 @@ import pytest
 from async_merge_miner import AsyncMergeMiner, AsyncStratumClient, tetrapow_hash
 from services.demo.options import DemoPoolOptions
 from services.demo.server import DemoPoolServer
-from services.miner.kernel import NONCES
+from services.miner.kernels.scan import NONCES
 from services.miner.options import MinerOptions
 from services.miner.server import serve
 from services.tests.miner.relay import LosingRelay

@@ -1,68 +1,44 @@
-"""One pass over a range of nonces for all three chains, on hashlib and plain Python."""
+"""A kernel on hashlib and plain Python: it runs everywhere, and shows what the fast ones must find."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from services.miner.chain import Chain
+from services.miner.kernels.scan import NONCES, Hit, Scan, with_version
 from services.miner.tetrapow import LANES, TetraScan, tetrapow_hash
 from services.stratum.difficulty import hash_value
-from services.stratum.header import sha256d
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NONCES: Final = 1 << 32
 # A target that nearly every hash meets (a test network's) must not fill the memory: the pass then ends early.
 _ENOUGH_HITS: Final = 64
 _TOP_WORD_SHIFT: Final = 224
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A hash at or below its chain's target; ``hash`` in internal order."""
+class HashlibKernels:
+    """Makes kernels that try the first version alone."""
 
-    chain: Chain
-    nonce: int
-    hash: bytes
+    name = "hashlib"
 
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """A pass's result: how many headers were tried on every chain, and the hits, in the order of their nonces."""
-
-    trials: int
-    hits: tuple[Hit, ...]
-
-
-def proof_of_work(chain: Chain, header: bytes) -> bytes:
-    """The chain's hash of an 80-byte Bitcoin header: the definition, which every faster way is held against."""
-    match chain:
-        case Chain.BTC:
-            return sha256d(header)
-        case Chain.ROLLPOW:
-            return sha256d(header[::-1])
-        case Chain.TETRAPOW:
-            return tetrapow_hash(header)
+    def kernel(self, prefix: bytes, targets: Mapping[Chain, int], versions: tuple[int, ...]) -> HashlibKernel:
+        """See :class:`services.miner.kernels.scan.KernelFactory`."""
+        return HashlibKernel(with_version(prefix, versions[0]), targets)
 
 
 class HashlibKernel:
-    """Scans the nonces of one header. ``prefix`` is the header without its nonce (76 bytes).
-
-    ``targets`` says which hashes are wanted, inclusive; a chain that is not in it is not hashed.
-    """
+    """Scans the nonces of one header; see :class:`services.miner.kernels.scan.Kernel`."""
 
     def __init__(self, prefix: bytes, targets: Mapping[Chain, int]) -> None:
-        if len(prefix) != 76:
-            raise ValueError(f"a header without its nonce has 76 bytes, not {len(prefix)}")
+        self.versions = (int.from_bytes(prefix[:4], "little"),)
         self._prefix = prefix
         self._targets = dict(targets)
         self._tetra = TetraScan(prefix) if Chain.TETRAPOW in self._targets else None
 
     def scan(self, first_nonce: int, count: int) -> Scan:
-        """Tries ``count`` nonces from ``first_nonce`` (none at or above 2^32), or fewer where very many hit."""
+        """See :meth:`services.miner.kernels.scan.Kernel.scan`."""
         end = min(first_nonce + count, NONCES)
         hits: list[Hit] = []
         nonce = first_nonce
@@ -92,7 +68,7 @@ class HashlibKernel:
             inner.update(rest + nonce.to_bytes(4, "little"))
             block_hash = sha256(inner.digest()).digest()
             if block_hash[::-1] <= limit:
-                hits.append(Hit(Chain.BTC, nonce, block_hash))
+                hits.append(Hit(Chain.BTC, self.versions[0], nonce, block_hash))
         return hits
 
     def _rollpow(self, first: int, stop: int, target: int) -> list[Hit]:
@@ -103,7 +79,7 @@ class HashlibKernel:
         for nonce in range(first, stop):
             block_hash = sha256(sha256(nonce.to_bytes(4, "big") + rest).digest()).digest()
             if block_hash[::-1] <= limit:
-                hits.append(Hit(Chain.ROLLPOW, nonce, block_hash))
+                hits.append(Hit(Chain.ROLLPOW, self.versions[0], nonce, block_hash))
         return hits
 
     def _tetrapow(self, scan: TetraScan, first: int, stop: int, target: int) -> list[Hit]:
@@ -117,5 +93,5 @@ class HashlibKernel:
         for nonce in (first + i for i, word in enumerate(words) if word <= limit):
             block_hash = tetrapow_hash(self._prefix + nonce.to_bytes(4, "little"))
             if hash_value(block_hash) <= target:
-                hits.append(Hit(Chain.TETRAPOW, nonce, block_hash))
+                hits.append(Hit(Chain.TETRAPOW, self.versions[0], nonce, block_hash))
         return hits

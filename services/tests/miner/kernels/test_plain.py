@@ -5,7 +5,8 @@ import random
 import pytest
 
 from services.miner.chain import Chain
-from services.miner.kernel import NONCES, HashlibKernel, Hit, proof_of_work
+from services.miner.kernels.plain import HashlibKernel, HashlibKernels
+from services.miner.kernels.scan import NONCES, Hit, proof_of_work
 from services.miner.tetrapow import LANES
 from services.stratum.difficulty import MAX_TARGET, bits_to_target, hash_value
 from services.tests.stratum.blocks import REAL_BLOCKS, RealBlock
@@ -17,7 +18,7 @@ def by_definition(prefix: bytes, targets: dict[Chain, int], first: int, count: i
         for chain, target in targets.items():
             block_hash = proof_of_work(chain, prefix + nonce.to_bytes(4, "little"))
             if hash_value(block_hash) <= target:
-                hits.append(Hit(chain, nonce, block_hash))
+                hits.append(Hit(chain, int.from_bytes(prefix[:4], "little"), nonce, block_hash))
     return hits
 
 
@@ -26,7 +27,7 @@ def test_one_pass_finds_what_the_definition_finds(first: int, count: int) -> Non
     prefix = random.Random(first).randbytes(76)
     targets = {Chain.BTC: 1 << 251, Chain.ROLLPOW: 1 << 252, Chain.TETRAPOW: 1 << 253}
     scan = HashlibKernel(prefix, targets).scan(first, count)
-    assert scan.trials == count
+    assert scan.nonces == count
     assert list(scan.hits) == by_definition(prefix, targets, first, count)
 
 
@@ -34,7 +35,7 @@ def test_a_long_pass_counts_its_trials() -> None:
     targets = dict.fromkeys(Chain, 1 << 244)
     prefix = random.Random(5).randbytes(76)
     scan = HashlibKernel(prefix, targets).scan(100, 3 * LANES + 1)
-    assert scan.trials == 3 * LANES + 1
+    assert scan.nonces == 3 * LANES + 1
     assert list(scan.hits) == by_definition(prefix, targets, 100, 3 * LANES + 1)
 
 
@@ -48,17 +49,17 @@ def test_a_target_is_inclusive(chain: Chain) -> None:
 
 def test_where_everything_hits_the_pass_ends_early_and_says_so() -> None:
     scan = HashlibKernel(bytes(76), dict.fromkeys(Chain, MAX_TARGET)).scan(0, 100_000)
-    assert scan.trials == LANES
+    assert scan.nonces == LANES
     assert len(scan.hits) == 3 * LANES
 
 
 def test_nonces_end_at_two_to_the_32() -> None:
-    assert HashlibKernel(bytes(76), {Chain.BTC: 0}).scan(NONCES - 10, 1000).trials == 10
+    assert HashlibKernel(bytes(76), {Chain.BTC: 0}).scan(NONCES - 10, 1000).nonces == 10
 
 
 def test_a_prefix_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="76 bytes"):
-        HashlibKernel(bytes(80), {})
+        HashlibKernels().kernel(bytes(80), {}, (1,))
 
 
 @pytest.mark.parametrize("block", REAL_BLOCKS, ids=lambda block: str(block.height))
