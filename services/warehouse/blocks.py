@@ -70,7 +70,7 @@ async def latest_blocks(analysis: Analysis, *, most: int = 200) -> Blocks:
     found = await analysis.rows(_FOUND, {"most": most})
     ((candidates_total, found_total),) = await analysis.rows(_COUNTS, {})
     return Blocks(
-        tuple(Candidate(row[0] / 1000, *row[1:9], bool(row[9]), *row[10:]) for row in candidates),
+        tuple(Candidate(row[0] / 1000, *row[1:]) for row in candidates),
         candidates_total,
         tuple(Found(row[0] / 1000, *row[1:]) for row in found),
         found_total,

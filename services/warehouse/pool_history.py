@@ -103,4 +103,7 @@ async def pool_steps(analysis: Analysis, start: int, end: int, step_seconds: int
 async def pool_addresses(analysis: Analysis, start: int, end: int) -> tuple[PoolAddress, ...]:
     """Every address that shares of [start, end), unix seconds, went to."""
     rows = await analysis.rows(_ADDRESSES, {"start": start, "end": end})
-    return tuple(PoolAddress(*row[:4], row[4] / 1000, row[5] / 1000) for row in rows)
+    return tuple(
+        PoolAddress(label, pool, accepted, rejected, first_ms / 1000, last_ms / 1000)
+        for label, pool, accepted, rejected, first_ms, last_ms in rows
+    )
