@@ -6,7 +6,6 @@ import io
 import os
 import signal
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -181,24 +180,22 @@ async def test_a_service_that_does_not_end_is_killed(tmp_path: Path, monkeypatch
     async with running([server("a", port, tmp_path / "journal"), program("b", STUBBORN)]) as (run, task):
         await asyncio.wait_for(run.ready.wait(), 10)
         await run.until(lambda: "b  | up" in run.written)
-        pid, began = run.pid("b"), time.monotonic()
+        pid = run.pid("b")
         run.supervisor.request_stop()
-        assert await asyncio.wait_for(task, 10) == 0
-        assert time.monotonic() - began < 2
+        assert await asyncio.wait_for(task, 15) == 0
     assert "b: killed, it did not end within" in run.written
     assert _gone(pid)
     assert (tmp_path / "journal").read_text() == "start a\nstop a\n"
 
 
-async def test_asked_twice_it_stops_at_once() -> None:
+async def test_asked_twice_it_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "STOP_SECONDS", 600.0)
     async with running([program("a", STUBBORN)]) as (run, task):
         await run.until(lambda: "a  | up" in run.written)
-        began = time.monotonic()
         run.supervisor.request_stop()
         await asyncio.sleep(0.1)
         run.supervisor.request_stop()
-        await asyncio.wait_for(task, 10)
-        assert time.monotonic() - began < 2
+        await asyncio.wait_for(task, 15)
     assert "a: killed, as asked" in run.written
 
 

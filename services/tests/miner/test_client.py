@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -261,11 +260,9 @@ async def test_closing_ends_everything_soon() -> None:
         receiver = asyncio.create_task(client.receive_jobs())
         waiter = asyncio.create_task(client.wait_for_job())
         await pool.wait_for("subscribe")
-        began = time.monotonic()
         await client.close()
         await receiver
         assert await waiter is None
-        assert time.monotonic() - began < 1
         await client.connect()
         assert not client.connected
 

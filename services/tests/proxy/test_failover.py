@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -149,9 +148,7 @@ async def test_a_pool_that_falls_silent_while_it_owes_verdicts_is_left(chained: 
             first.script.submit = lambda _: None
             first.script.ignored = frozenset({"mining.subscribe"})
             asked = miner.send("mining.submit", miner.share(job))
-            began = time.monotonic()
             assert (await miner.submit(await job_of(miner, is_seconds)))["result"] is True
-            assert time.monotonic() - began < 3
             assert (await miner.answer(asked))["error"] == [20, "No verdict from the pool", None]
 
 

@@ -18,6 +18,7 @@ from services.tests.conftest import unused_port
 from services.tests.proxy.conftest import miner_port, proxy_options
 from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
+from services.tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -89,12 +90,6 @@ def at(pool: ScriptedPool, name: str = "normal", **more: Any) -> PoolOptions:
 
 def is_seconds(job: Job) -> bool:
     return b"\x5e\xc0\xdd\x00" in job.coinbase1
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def refused(port: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from services.warehouse.client import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -45,9 +45,3 @@ async def shipping(shipper: Shipper) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def until(condition: Callable[[], object], seconds: float = 15) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)

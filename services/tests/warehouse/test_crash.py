@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.tests.conftest import PASSWORD, ClickHouseProcess
+from services.tests.waiting import until
 from services.tests.warehouse.rows import display_hash, make_share
-from services.tests.warehouse.shipping import ROOM, counts, shipping, stored_hashes, until
+from services.tests.warehouse.shipping import ROOM, counts, shipping, stored_hashes
 from services.warehouse.client import Connection
 from services.warehouse.embedded.options import EmbeddedOptions
 from services.warehouse.segment_files import segment_paths

@@ -268,11 +268,10 @@ def test_slow_statement_delays_no_other_and_ends_with_its_client(http_client: Ht
     deadline = time.monotonic() + 5
     while http_client.value(running) != "1":
         assert time.monotonic() < deadline
-    began = time.monotonic()
     http_client.sql("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
     http_client.sql("INSERT INTO t VALUES (1)")
     assert http_client.value("SELECT a FROM t") == "1"
-    assert time.monotonic() - began < 3
+    assert http_client.value(running) == "1", "the slow one goes on all the while"
     peer.close()
     deadline = time.monotonic() + 8
     while http_client.value(running) != "0":
