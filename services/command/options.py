@@ -137,6 +137,7 @@ def dashboard(configuration: Configuration) -> DashboardOptions:
             port=settings.dashboard_port,
             clickhouse=address(configuration),
             password=settings.dashboard_password.get_secret_value(),
+            tokens=_plain(settings.dashboard_tokens),
             trusted_proxies=settings.trusted_proxies,
             stratum=tuple(StratumEndpoint(listener.pool, settings.proxy_host, listener.port) for listener in plain),
         )

@@ -98,7 +98,10 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
         name.upper(): ",".join(token.get_secret_value() for token in getattr(settings, name))
         for name in ("api_tokens", "rewards_post_token")
     }
-    page = {"DASHBOARD_PASSWORD": settings.dashboard_password.get_secret_value()}
+    page = {
+        "DASHBOARD_PASSWORD": settings.dashboard_password.get_secret_value(),
+        "DASHBOARD_TOKENS": ",".join(token.get_secret_value() for token in settings.dashboard_tokens),
+    }
     s3 = {} if bucket is None else {"AWS_S3_PREFIX": bucket.prefix}
     database = (here(settings.clickhouse_host), settings.clickhouse_port)
     # A query, for a server may answer /ping and no longer work.

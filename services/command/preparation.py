@@ -94,6 +94,7 @@ def _missing(found: Configuration) -> list[str]:
     if not settings.clickhouse_password.get_secret_value():
         missing.append("clickhouse_password")
     # A dashboard that only this machine reaches needs none.
-    if not settings.dashboard_password.get_secret_value() and not is_loopback(settings.dashboard_host):
+    has_credential = settings.dashboard_password.get_secret_value() or settings.dashboard_tokens
+    if not has_credential and not is_loopback(settings.dashboard_host):
         missing.append("dashboard_password")
     return missing

@@ -125,6 +125,7 @@ class Settings(BaseSettings):
     dashboard_host: Host = "127.0.0.1"
     dashboard_port: Port = 5000
     dashboard_password: Secret = SecretStr("")
+    dashboard_tokens: Secrets = ()
 
     clickhouse_host: Host = "127.0.0.1"
     clickhouse_port: Port = 8123

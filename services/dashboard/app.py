@@ -11,9 +11,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from services.dashboard import live
+from services.dashboard import live, login
+from services.dashboard.attempts import Attempts
 from services.dashboard.feed import Feed
 from services.dashboard.guard import GuardMiddleware
+from services.dashboard.login_session import Credentials
 from services.dashboard.overview import Overview
 from services.dashboard.pages import NOT_STORED, Pages
 from services.warehouse.queries import Queries
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 _ROOM = Path(__file__).parent
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    " connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -40,6 +42,8 @@ def create_app(options: DashboardOptions) -> FastAPI:
     queries = Queries(options.clickhouse)
     feed = Feed(Overview(queries, options).look, options.interval_seconds)
     pages = Pages()
+    credentials = Credentials(options.password, options.tokens)
+    attempts = Attempts()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -50,9 +54,10 @@ def create_app(options: DashboardOptions) -> FastAPI:
     app = FastAPI(title="Sharehouse dashboard", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.state.feed = feed
     app.add_middleware(GZipMiddleware, minimum_size=1024)
-    app.add_middleware(GuardMiddleware, options=options)
+    app.add_middleware(GuardMiddleware, credentials=credentials, attempts=attempts)
     app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure, trusted_proxies=options.trusted_proxies)
 
+    app.include_router(login.router(credentials, attempts, pages))
     app.include_router(live.router(options, feed, pages))
 
     @app.get("/healthz")

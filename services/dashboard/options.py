@@ -25,22 +25,24 @@ class StratumEndpoint:
 class DashboardOptions:
     """Settings of one dashboard process.
 
-    With a `password` (DASHBOARD_PASSWORD) every page asks for it; without one the dashboard opens on a loopback
-    address only. `stratum` is what the page tells a new operator to enter in a miner; `interval_seconds` is the time
-    between two looks into the database, shared by all open pages. `trusted_proxies` (TRUSTED_PROXIES) are addresses
-    and networks whose X-Forwarded-For is believed. Raises DashboardOptionError for a value that cannot stand.
+    With a `password` (DASHBOARD_PASSWORD) or `tokens` (DASHBOARD_TOKENS) every page asks for one of them; without any
+    the dashboard opens on a loopback address only. `stratum` is what the page tells a new operator to enter in a miner;
+    `interval_seconds` is the time between two looks into the database, shared by all open pages. `trusted_proxies`
+    (TRUSTED_PROXIES) are addresses and networks whose X-Forwarded-For is believed. Raises DashboardOptionError for a
+    value that cannot stand.
     """
 
     host: str = "127.0.0.1"
     port: int = 5000
     clickhouse: ClickHouseAddress = field(default_factory=ClickHouseAddress)
     password: str = field(default="", repr=False)
+    tokens: tuple[str, ...] = field(default=(), repr=False)
     stratum: tuple[StratumEndpoint, ...] = ()
     interval_seconds: float = 2.0
     trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.password and not is_loopback(self.host):
+        if not (self.password or self.tokens) and not is_loopback(self.host):
             raise DashboardOptionError(
                 f"DASHBOARD_HOST is {self.host}, which others can reach, and there is no password:"
                 " set DASHBOARD_PASSWORD, or leave DASHBOARD_HOST at 127.0.0.1"

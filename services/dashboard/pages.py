@@ -14,14 +14,17 @@ from services.dashboard.navigation import NAVIGATION
 
 if TYPE_CHECKING:
     from fastapi import Request
+    from starlette.types import Scope
 
 _ROOM: Final = Path(__file__).parent
 NOT_STORED: Final = {"Cache-Control": "no-store"}
 
 
 class Pages:
-    """The templates. Each gets `root` (how the page's own path leads back to the dashboard's root), `navigation`,
-    `here` (the path of the entry that it belongs to), and the filters of `quantities`.
+    """The templates, and the filters of `quantities` for them.
+
+    Each gets `root` (how the page's own path leads back to the dashboard's root), `navigation`, `here` (the path of the
+    entry that it belongs to; None for a page that leads nowhere) and `session` (LoginSession or None).
     """
 
     def __init__(self) -> None:
@@ -37,17 +40,20 @@ class Pages:
             self._templates.filters[shown.__name__] = shown
 
     def answer(
-        self, request: Request, template: str, *, here: str = "", status: int = 200, **facts: Any
+        self, request: Request, template: str, *, here: str | None = "", status: int = 200, **facts: Any
     ) -> HTMLResponse:
         """The page of `template` for this request."""
-        text = self._templates.get_template(template).render(root=root_of(request), here=here, **facts)
+        text = self._templates.get_template(template).render(
+            root=root_of(request.scope), here=here, session=request.state.session, **facts
+        )
         return HTMLResponse(text, status, headers=NOT_STORED)
 
 
-def root_of(request: Request) -> str:
+def root_of(scope: Scope) -> str:
     """The dashboard's root, relative to the page asked for, so that it also works behind a proxy that adds a prefix.
 
     A browser takes a path apart as it was written, so `/workers/a%2Fb` is two levels deep.
     """
-    depth = request.scope.get("raw_path", b"/").partition(b"?")[0].count(b"/") - 1
+    raw: bytes = scope.get("raw_path", b"/")
+    depth = raw.partition(b"?")[0].count(b"/") - 1
     return "../" * depth or "./"

@@ -85,6 +85,16 @@ function staleness() {
   if (stale) lost(`Stale: the dashboard was last heard ${duration(silence)} ago`);
 }
 
+async function again() {
+  try {
+    const answer = await fetch(location.href, { redirect: "manual", headers: { Accept: "text/html" } });
+    if (answer.type === "opaqueredirect") return location.reload();
+  } catch {
+    // not there yet
+  }
+  listen();
+}
+
 function listen() {
   const events = new EventSource("events");
   events.addEventListener("view", (event) => {
@@ -101,8 +111,8 @@ function listen() {
   });
   events.addEventListener("error", () => {
     lost("Connection lost, trying again");
-    // A browser gives up after an HTTP error; this page does not.
-    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
+    // A browser gives up after an HTTP error; this page does not, unless it has to log in again.
+    if (events.readyState === EventSource.CLOSED) setTimeout(again, 3000);
   });
 }
 
