@@ -33,10 +33,12 @@ config_app = typer.Typer(no_args_is_help=True, help="Look at the configuration."
 db_app = typer.Typer(no_args_is_help=True, help="Look after ClickHouse's tables.")
 s3_app = typer.Typer(no_args_is_help=True, help="Look after the bucket for old shares.")
 storage_app = typer.Typer(no_args_is_help=True, help="See where the shares lie.")
+spool_app = typer.Typer(no_args_is_help=True, help="Look after shares that are not in ClickHouse yet.")
 app.add_typer(config_app, name="config")
 app.add_typer(db_app, name="db")
 app.add_typer(s3_app, name="s3")
 app.add_typer(storage_app, name="storage")
+app.add_typer(spool_app, name="spool")
 
 Config = Annotated[
     Path, typer.Option("--config", metavar="FILE", help="Pools, and settings that are no secrets.", show_default=True)
@@ -232,6 +234,23 @@ def storage_status(config: Config = configuration.DEFAULT_CONFIG, data: Data = c
     from services.command.storage_report import report
 
     report(_start("storage status", config, data), typer.echo)
+
+
+@spool_app.command(
+    "ship", epilog="Example: CLICKHOUSE_HOST=db.internal sharehouse spool ship /mnt/dead-replica/data/spool"
+)
+def spool_ship(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The spool, or the data folder that it lies in.")],
+    config: Config = configuration.DEFAULT_CONFIG,
+    data: Data = configuration.DEFAULT_DATA,
+) -> None:
+    """Ship what a process that is gone left in its spool, such as a replica's whose machine died. Safe to repeat.
+
+    A proxy ships what others left in its own spool folder by itself; this is for a folder that no proxy runs on.
+    """
+    from services.command.spool import ship
+
+    ship(_start("spool ship", config, data), folder, typer.echo)
 
 
 def _start(service: str, config: Path, data: Path, *, need_config: bool = False) -> Configuration:

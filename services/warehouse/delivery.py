@@ -1,25 +1,35 @@
 """One batch into ClickHouse, exactly once: the same bytes under the same token at every attempt.
 
 Every INSERT pins the settings that this rests on. A repeated batch is dropped by each table that has it, roll-ups too;
-so a repeat also gives a roll-up what a crash between the tables kept from it. A token is remembered for the last
-100,000 inserts only: a batch that was first sent long ago is repeated only if fewer came since. Else it is compared,
-by segment and sequence numbers, with what the table already has.
+so a repeat also gives a roll-up what a crash between the tables kept from it.
+
+Two things a token cannot tell, and then the batch is compared, by segment and sequence numbers, with what the table
+already has, before any of it is sent:
+- It is remembered for the last 100,000 inserts only, so a batch that was first sent long ago may have lost it.
+- A data folder that was cloned, or restored from a backup, holds rows that its twin may have sent in other batches.
+  So ClickHouse is asked for rows of a segment before anything of it is sent by a process that did not write it, and
+  when nothing of it could be sent for a while.
 """
 
 from __future__ import annotations
 
 import time
 from enum import Enum
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
+from services.warehouse.rollup_repair import mend_roll_ups
 from services.warehouse.rowbinary import RowReader, Stream
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
     from services.warehouse.segment import Batch
+
+log = structlog.get_logger()
 
 INSERT_SETTINGS: Final = {
     # On by default since ClickHouse 26; the server would answer before the rows are in the table, and merge batches.
@@ -68,21 +78,50 @@ class PoisonError(Exception):
         self.code = code
 
 
-async def deliver(client: AsyncClient, batch: Batch, body: bytes) -> Outcome:
-    """Returns once ClickHouse has the batch. Raises PoisonError, or what the client raises on anything transient."""
-    token = batch.token
-    if (
-        batch.stream is Stream.SHARES
-        and abs(time.time() - batch.first_sent_ms / 1000) > TOKEN_SAFE_SECONDS
-        and await _inserts_since(client, batch) > TOKEN_SAFE_INSERTS
-    ):
-        present = await _present(client, batch)
-        missing = [row for seq, row in RowReader(body).shares() if seq not in present]
-        if not missing:
-            return Outcome.ALREADY_THERE
-        if present:
-            # One day's part of a batch over midnight is there and the other's is not.
-            token, body = f"{token}-rest", b"".join(missing)
+async def deliver(client: AsyncClient, batch: Batch, body: bytes, *, doubted: bool = False) -> Outcome:
+    """Returns once ClickHouse has the batch. Raises PoisonError, or what the client raises on anything transient.
+
+    `doubted`: rows of this segment may have been sent in other batches (`seen_before`), so they are looked up first.
+    """
+    if batch.stream is not Stream.SHARES or not (doubted or await _token_may_be_forgotten(client, batch)):
+        await _insert(client, batch, body, batch.token)
+        return Outcome.DELIVERED
+    present = await _present(client, batch)
+    rows = RowReader(body).shares()
+    missing = [row for seq, row in rows if seq not in present]
+    if len(missing) == len(rows):
+        await _insert(client, batch, body, batch.token)
+        return Outcome.DELIVERED
+    if missing:
+        # One day's part of a batch over midnight is there and the other's is not, or a twin sent some of it.
+        rest = b"".join(missing)
+        await _insert(client, batch, rest, f"{batch.token}-rest-{blake2b(rest, digest_size=8).hexdigest()}")
+    await mend_roll_ups(client, batch)
+    return Outcome.DELIVERED if missing else Outcome.ALREADY_THERE
+
+
+async def seen_before(client: AsyncClient, batch: Batch) -> bool:
+    """Whether ClickHouse has shares of the batch's segment, from the batch on: sent by an attempt whose answer was
+    lost, or by whoever ships a copy of the segment's file, in batches of its own.
+    """
+    result = await client.query(
+        "SELECT max(seq), countIf(seq <= {last:UInt64}) FROM shares"
+        " WHERE ts >= fromUnixTimestamp64Milli({first_ts:Int64}, 'UTC') AND segment = {segment:UUID}"
+        " AND seq >= {first:UInt64}",
+        parameters={
+            "first_ts": batch.first_ts_ms,
+            "segment": str(batch.segment),
+            "first": batch.first_seq,
+            "last": batch.last_seq,
+        },
+    )
+    latest, present = result.result_rows[0]
+    if latest > batch.last_seq:
+        log.warning("spool_segment_has_a_twin", segment=str(batch.segment), rows=batch.rows, present=present)
+    return bool(latest)
+
+
+async def _insert(client: AsyncClient, batch: Batch, body: bytes, token: str) -> None:
     try:
         await client.raw_insert(
             batch.stream.value,
@@ -96,7 +135,13 @@ async def deliver(client: AsyncClient, batch: Batch, body: bytes) -> Outcome:
         if code in POISON_CODES:
             raise PoisonError(code, str(error)) from error
         raise
-    return Outcome.DELIVERED
+
+
+async def _token_may_be_forgotten(client: AsyncClient, batch: Batch) -> bool:
+    return (
+        abs(time.time() - batch.first_sent_ms / 1000) > TOKEN_SAFE_SECONDS
+        and await _inserts_since(client, batch) > TOKEN_SAFE_INSERTS
+    )
 
 
 async def _inserts_since(client: AsyncClient, batch: Batch) -> int:

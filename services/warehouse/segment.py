@@ -42,7 +42,7 @@ CREATE TABLE batches (
     number INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL UNIQUE, columns TEXT NOT NULL,
     first_id INTEGER NOT NULL, last_id INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
     first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, first_ts_ms INTEGER NOT NULL, last_ts_ms INTEGER NOT NULL,
-    first_sent_ms INTEGER NOT NULL
+    first_sent_ms INTEGER NOT NULL, token TEXT NOT NULL DEFAULT ''
 );
 """ + "".join(
     f"""
@@ -93,10 +93,8 @@ class Batch:
     first_ts_ms: int
     last_ts_ms: int
     first_sent_ms: int
-
-    @property
-    def token(self) -> str:
-        return f"{self.segment}-{self.stream.value}-{self.number}"
+    token: str
+    """What ClickHouse knows a repeat by. It names the bounds: two copies of a segment may cut them differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +124,7 @@ class Segment:
         self._commits = 0
         self._streams: tuple[Stream, ...] = ()
         self._foreign_streams: tuple[str, ...] = ()
+        self._names_bounds = False
         self.backlog = Backlog()
         try:
             self._read_streams()
@@ -221,25 +220,33 @@ class Segment:
             if bounds is None:
                 connection.execute("ROLLBACK")
                 return None
-            connection.execute(
+            number = connection.execute(
                 "INSERT INTO batches (stream, columns, first_id, last_id, rows, bytes, first_seq, last_seq,"
                 " first_ts_ms, last_ts_ms, first_sent_ms)"
                 " VALUES (?, (SELECT columns FROM streams WHERE stream = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (stream.value, stream.value, *bounds, time.time_ns() // 1_000_000),
-            )
+            ).lastrowid
+            if self._names_bounds:
+                token = f"{self.id}-{stream.value}-{number}-{bounds[0]}-{bounds[1]}"
+                connection.execute("UPDATE batches SET token = ? WHERE number = ?", (token, number))
             connection.execute("COMMIT")
             return self._begun(connection, stream)
 
     def body(self, batch: Batch) -> bytes:
         """The batch's rows as they are posted."""
+        return b"".join(record.body for record in self.records(batch))
+
+    def records(self, batch: Batch) -> list[Record]:
+        """The same, by group commit."""
         with self._reading:
             if self._closed:
                 raise SegmentClosedError
             rows = self._reader.execute(
-                f"SELECT body FROM {batch.stream.value} WHERE id BETWEEN ? AND ? ORDER BY id",  # noqa: S608
+                "SELECT rows, first_seq, last_seq, first_ts_ms, last_ts_ms, body"  # noqa: S608 - an Enum's word
+                f" FROM {batch.stream.value} WHERE id BETWEEN ? AND ? ORDER BY id",
                 (batch.first_id, batch.last_id),
             ).fetchall()
-        return b"".join(row[0] for row in rows)
+        return [Record(batch.stream, *row) for row in rows]
 
     def forget(self, batch: Batch) -> None:
         """Deletes a batch that ClickHouse has, and gives disk space back after a large backlog."""
@@ -294,15 +301,17 @@ class Segment:
                 raise
 
     def _begun(self, connection: sqlite3.Connection, stream: Stream) -> Batch | None:
+        token = "token" if self._names_bounds else "''"
         row = connection.execute(
-            "SELECT number, columns, first_id, last_id, rows, bytes, first_seq, last_seq, first_ts_ms, last_ts_ms,"
-            " first_sent_ms FROM batches WHERE stream = ?",
+            "SELECT number, columns, first_id, last_id, rows, bytes, first_seq, last_seq, first_ts_ms, last_ts_ms,"  # noqa: S608
+            f" first_sent_ms, {token} FROM batches WHERE stream = ?",
             (stream.value,),
         ).fetchone()
         if row is None:
             return None
-        number, columns, *bounds = row
-        return Batch(self.id, number, stream, tuple(columns.split(",")), *bounds)
+        number, columns, *others = row
+        others[-1] = others[-1] or f"{self.id}-{stream.value}-{number}"
+        return Batch(self.id, number, stream, tuple(columns.split(",")), *others)
 
     @staticmethod
     def _bounds(connection: sqlite3.Connection, stream: Stream, up_to: int) -> tuple[int, ...] | None:
@@ -328,6 +337,9 @@ class Segment:
         names = [name for (name,) in self._connection.execute("SELECT stream FROM streams")]
         self._streams = tuple(stream for stream in Stream if stream.value in names)
         self._foreign_streams = tuple(name for name in names if name not in known)
+        # Segments of earlier releases go on with the tokens that may have been sent already.
+        columns = [row[1] for row in self._connection.execute("PRAGMA table_info(batches)")]
+        self._names_bounds = "token" in columns
 
     def _measure(self) -> None:
         rows = size = 0

@@ -2,7 +2,8 @@
 
 A round ships a segment's jobs before the shares that were committed with or after them. There is one insert in flight
 per segment, and at most one round a second unless a backlog has gathered. What fails is tried again with the same bytes
-under the same token after a growing pause; a batch that ClickHouse will never take is set aside in a file.
+under the same token after a growing pause; rows that ClickHouse will never take are set aside in files, and the rest of
+their batch goes on.
 """
 
 from __future__ import annotations
@@ -18,15 +19,20 @@ import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from services.warehouse.client import Connection, cancellation_kept
-from services.warehouse.delivery import PoisonError, deliver
+from services.warehouse.delivery import PoisonError, deliver, seen_before
 from services.warehouse.migrate import apply_migrations
+from services.warehouse.rollup_repair import RollUpUnsettledError
 from services.warehouse.rowbinary import Stream
 from services.warehouse.segment import Segment, SegmentClosedError
 from services.warehouse.segment_files import segment_paths
 from services.warehouse.setaside import set_aside
+from services.warehouse.sieve import whole
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from uuid import UUID
+
+    from clickhouse_connect.driver.asyncclient import AsyncClient
 
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.segment import Batch
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+EXAMINE_AFTER_SECONDS: Final = 60.0
+"""A segment of which nothing could be shipped for so long is asked about first: has somebody shipped a copy of it?"""
 ROUND_SECONDS: Final = 1.0
 BACKLOG_ROWS: Final = 10_000
 INSERT_TIMEOUT_SECONDS: Final = 60.0
@@ -42,7 +50,7 @@ _LEFTOVERS_EVERY_SECONDS: Final = 2.0
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _LAST_ATTEMPT_SECONDS: Final = 1.0
-_TRANSIENT = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError, sqlite3.Error)
+_TRANSIENT = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError, sqlite3.Error, RollUpUnsettledError)
 
 
 class Shipper:
@@ -70,6 +78,8 @@ class Shipper:
         self._schema_ready = False
         self._claimed: dict[Path, Segment] = {}
         self._delivered: set[str] = set()
+        self._doubted: set[UUID] = set()
+        self._last_taken: dict[UUID, float] = {}
         self._unreadable: set[Path] = set()
         self._own = asyncio.Lock()
         self._leftovers = asyncio.Lock()
@@ -173,6 +183,8 @@ class Shipper:
             await self._round(segment)
         if segment.backlog.rows == 0:
             del self._claimed[path]
+            self._doubted.discard(segment.id)
+            self._last_taken.pop(segment.id, None)
             await asyncio.to_thread(segment.release)
 
     async def _claim(self, path: Path) -> Segment | None:
@@ -215,14 +227,15 @@ class Shipper:
                 async with asyncio.timeout(INSERT_TIMEOUT_SECONDS):
                     with cancellation_kept():
                         await self._prepare_schema()
-                        await deliver(await self._connection.client(), batch, body)
+                        client = await self._connection.client()
+                        await self._examine(client, batch)
+                        await deliver(client, batch, body, doubted=segment.id in self._doubted)
                 self.shipped_batches += 1
                 self.shipped_rows += batch.rows
-            except PoisonError as error:
-                kept = await asyncio.to_thread(set_aside, self._folder, batch, body, str(error))
-                self.set_aside_batches += 1
-                self.set_aside_rows += batch.rows
-                log.error("batch_set_aside", file=str(kept), rows=batch.rows, code=error.code, error=str(error))
+            except PoisonError:
+                await self._sift(segment, batch)
+            if batch.stream is Stream.SHARES:
+                self._last_taken[segment.id] = time.monotonic()
             if self.last_error:
                 log.info("shipping_again", after_failures=self.failures)
                 self.last_error = ""
@@ -230,6 +243,37 @@ class Shipper:
         # If the disk fails here, the next round only forgets.
         await asyncio.to_thread(segment.forget, batch)
         self._delivered.discard(batch.token)
+
+    async def _examine(self, client: AsyncClient, batch: Batch) -> None:
+        """Notes whether rows of the batch's segment may be in ClickHouse already: asked first, and after a while."""
+        if batch.stream is not Stream.SHARES or batch.segment in self._doubted:
+            return
+        if time.monotonic() - self._last_taken.get(batch.segment, -EXAMINE_AFTER_SECONDS) < EXAMINE_AFTER_SECONDS:
+            return
+        if await seen_before(client, batch):
+            self._doubted.add(batch.segment)
+
+    async def _sift(self, segment: Segment, batch: Batch) -> None:
+        """Ships in parts a batch that ClickHouse refuses, down to single rows; sets aside what is refused then."""
+        client = await self._connection.client()
+        doubted = segment.id in self._doubted
+        left = [whole(batch, await asyncio.to_thread(segment.records, batch))]
+        while left:
+            part = left.pop()
+            try:
+                async with asyncio.timeout(INSERT_TIMEOUT_SECONDS):
+                    with cancellation_kept():
+                        await deliver(client, part.batch, part.body, doubted=doubted)
+                self.shipped_batches += 1
+                self.shipped_rows += part.batch.rows
+            except PoisonError as error:
+                if halves := part.halves():
+                    left += halves
+                    continue
+                kept = await asyncio.to_thread(set_aside, self._folder, part.batch, part.body, str(error))
+                self.set_aside_batches += 1
+                self.set_aside_rows += part.batch.rows
+                log.error("rows_set_aside", file=str(kept), rows=part.batch.rows, code=error.code, error=str(error))
 
     async def _prepare_schema(self) -> None:
         if not self._schema_ready:

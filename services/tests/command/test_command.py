@@ -38,6 +38,7 @@ SUBCOMMANDS = (
     "config check",
     "db migrate",
     "s3 check",
+    "spool ship",
 )
 PORTS = (
     "PROXY_PORT",

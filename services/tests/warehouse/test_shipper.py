@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sqlite3
 import threading
 import time
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +17,6 @@ from services.warehouse.delivery import Outcome, deliver
 from services.warehouse.rowbinary import Stream
 from services.warehouse.segment import Segment
 from services.warehouse.segment_files import segment_paths
-from services.warehouse.setaside import FOLDER
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
 
@@ -191,21 +187,6 @@ async def test_rollups_get_what_a_crash_kept_from_them(
     segment.release()
 
 
-async def test_an_old_batch_is_looked_up_before_it_is_repeated(
-    client: AsyncClient, folder: Path, generator: random.Random, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    segment = await spooled(folder, generator, 100)
-    batch, body = begun(segment)
-    await deliver(client, batch, body)
-    # Its token has left the window.
-    await client.command("ALTER TABLE shares MODIFY SETTING non_replicated_deduplication_window = 0")
-    monkeypatch.setattr(delivery, "TOKEN_SAFE_SECONDS", -1.0)
-    monkeypatch.setattr(delivery, "TOKEN_SAFE_INSERTS", -1)
-    assert await deliver(client, batch, body) is Outcome.ALREADY_THERE
-    assert await counts(client) == (100, 100, 100, 100)
-    segment.release()
-
-
 async def test_an_old_batch_is_simply_repeated_while_its_token_must_be_known(
     client: AsyncClient, folder: Path, generator: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,53 +206,13 @@ async def test_inserts_since_a_batch_are_never_counted_too_low(
     segment = await spooled(folder, generator, 10, ts_ms=1_789_000_000_000)
     batch, body = begun(segment)
     for inserts in range(1, 6):
-        await deliver(client, replace(batch, number=inserts), body)
+        await deliver(client, replace(batch, token=f"{batch.token}-{inserts}"), body)
         assert await delivery._inserts_since(client, batch) >= inserts
     await client.command("OPTIMIZE TABLE shares FINAL")
     assert 5 <= await delivery._inserts_since(client, batch) < 20
     later = replace(batch, first_sent_ms=batch.first_sent_ms + 120_000)
     assert await delivery._inserts_since(client, later) == 0
     segment.release()
-
-
-async def test_of_an_old_batch_over_midnight_only_what_is_missing_is_sent(
-    client: AsyncClient, folder: Path, generator: random.Random, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    midnight = 1_789_000_000_000 // DAY_MS * DAY_MS
-    spool = Spool.open(folder, max_bytes=ROOM)
-    for offset in (-2, -1, 0, 1, 2):
-        spool.append_share(make_share(generator, ts_ms=midnight + offset), lambda durable: None)
-    await until(lambda: spool.depth_rows == 5)
-    batch, body = begun(spool.held)
-    await deliver(client, batch, body)
-    await client.command(f"ALTER TABLE shares DROP PARTITION {time.strftime('%Y%m%d', time.gmtime(midnight / 1000))}")
-    assert (await counts(client))[0] == 2
-    monkeypatch.setattr(delivery, "TOKEN_SAFE_SECONDS", -1.0)
-    monkeypatch.setattr(delivery, "TOKEN_SAFE_INSERTS", -1)
-    assert await deliver(client, batch, body) is Outcome.DELIVERED
-    assert await deliver(client, batch, body) is Outcome.ALREADY_THERE
-    assert (await counts(client))[:2] == (5, 5)
-    await spool.close()
-
-
-async def test_a_poison_batch_is_set_aside_and_blocks_nobody(
-    store: ClickHouseAddress, client: AsyncClient, folder: Path, generator: random.Random
-) -> None:
-    spoilt = await spooled(folder, generator, 10)
-    spoilt.release()
-    with closing(sqlite3.connect(spoilt.path)) as connection, connection:
-        connection.execute("UPDATE shares SET body = substr(body, 1, length(body) - 3) WHERE id = 1")
-    await asyncio.sleep(0.01)
-    (await spooled(folder, generator, 7)).release()
-    shipper = Shipper(folder, None, store)
-    assert await shipper.drain(10)
-    assert (shipper.set_aside_batches, shipper.set_aside_rows, shipper.shipped_rows) == (1, 10, 7)
-    assert await counts(client) == (7, 7, 7, 7)
-    assert segment_paths(folder) == []
-    facts = json.loads(next((folder / FOLDER).glob("*.json")).read_text())
-    assert facts["rows"] == 10
-    assert "Code:" in facts["error"]
-    assert next((folder / FOLDER).glob("*.rowbinary")).stat().st_size > 2000
 
 
 async def test_jobs_come_before_the_shares_that_need_them(
