@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from services.api.errors import error_response, install_error_handlers
 from services.api.events import event_routes
 from services.api.periods import period_routes
+from services.api.raw_shares import raw_share_routes
 from services.api.reference import install_reference
 from services.api.reload import reload_routes
 from services.api.routes import health_routes, stats_routes
@@ -20,6 +21,7 @@ from services.api.summary import summary_routes
 from services.api.tokens import TokenBook
 from services.warehouse.feed import Feed
 from services.warehouse.queries import Queries
+from services.warehouse.raw_shares import RawShares
 from services.warehouse.revisions import Revisions
 from services.web.access import AccessMiddleware
 
@@ -48,7 +50,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     It starts, and stays up, without ClickHouse: requests that need it get a 503 until it is there.
     """
     queries, revisions = Queries(options.clickhouse), Revisions(options.clickhouse)
-    feed = Feed(queries, clock)
+    feed, raw = Feed(queries, clock), RawShares(options.clickhouse)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +58,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
         yield
         await queries.close()
         await revisions.close()
+        await raw.close()
 
     app = FastAPI(
         title="Sharehouse API",
@@ -76,6 +79,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     app.include_router(summary_routes(queries, shared, options, clock))
     app.include_router(stats_routes(queries, shared, options, clock))
     app.include_router(period_routes(queries, shared, options, clock))
+    app.include_router(raw_share_routes(raw))
     app.include_router(event_routes(feed))
     app.include_router(reload_routes(queries, revisions, clock))
     return app

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 DAY_SECONDS: Final = 86_400
 LONGEST_SECONDS: Final = 30 * DAY_SECONDS
 # The year 2100: what a ClickHouse DateTime holds ends a little later.
-_LATEST: Final = 4_102_444_800
+LATEST: Final = 4_102_444_800
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
-Moment = Annotated[int, Query(ge=0, le=_LATEST, description="Unix seconds", examples=[1749000000])]
+Moment = Annotated[int, Query(ge=0, le=LATEST, description="Unix seconds", examples=[1749000000])]
 Day = Annotated[str, Path(max_length=32, description="A UTC day, YYYY-MM-DD", examples=["2025-06-04"])]
 HashRate = Annotated[float, Field(ge=0, description="Hash rate of the period, Gh/s", examples=[702.5])]
 

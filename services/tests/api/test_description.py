@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 ROOT = Path(__file__).parents[3]
-PATHS = ("/api/workers/stats", "/api/workers/timerange", "/api/workers/share-value/{day}")
 GUIDE = (ROOT / "docs" / "API.md").read_text()
 
 
@@ -122,16 +121,19 @@ def test_the_guide_and_the_description_name_the_same_routes() -> None:
 
 def test_the_guides_examples_have_the_fields_that_are_sent() -> None:
     whole = description()
-    examples = [json.loads(block) for block in blocks("json")]
-    schemas = [
-        whole["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-        for path in ("/health", "/api/stats/summary", "/api/pool/stats", *PATHS)
-    ]
-    for example, schema in zip(examples[:6], schemas, strict=True):
-        assert_described(example, schema, whole, "example")
-    assert ErrorBody(**examples[6]).error.code == "INVALID_TOKEN"
-    reload = whole["paths"]["/api/reload"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
-    assert_described(examples[7], reload, whole, "example")
+    sections = re.findall(r"^### (GET|POST) (\S+)$(.*?)(?=^##|\Z)", GUIDE, re.MULTILINE | re.DOTALL)
+    examples = {
+        (method.lower(), path): json.loads(block)
+        for method, path, text in sections
+        for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    }
+    streams = {("get", "/api/events")}
+    assert examples.keys() == {(method, path) for path, own in whole["paths"].items() for method in own} - streams
+    for (method, path), example in examples.items():
+        answered = whole["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert_described(example, answered, whole, path)
+    errors = GUIDE.partition("\n## Errors\n")[2]
+    assert ErrorBody(**json.loads(errors.partition("```json\n")[2].partition("```")[0])).error.code == "INVALID_TOKEN"
 
 
 def test_the_guide_lists_every_error_code() -> None:
@@ -153,7 +155,7 @@ async def test_the_guides_commands_and_program_run(store: ClickHouseAddress) -> 
         }
         commands = [block.replace("http://localhost:8888", str(client.base_url)) for block in blocks("bash")]
         curls = [command for command in commands if command.startswith("curl")]
-        assert len(curls) == 9
+        assert len(curls) == 10
         for command in curls:
             # One of them follows a stream without end.
             live = "curl -N" in command
