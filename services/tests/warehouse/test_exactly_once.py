@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from services.tests.waiting import until
 from services.tests.warehouse.rows import display_hash, make_job, make_share
-from services.tests.warehouse.shipping import ROOM, counts, stored_hashes, until
+from services.tests.warehouse.shipping import ROOM, counts, stored_hashes
 from services.tests.warehouse.test_shipper import DAY_MS, begun, spooled
 from services.warehouse import delivery, rollup_repair
 from services.warehouse.delivery import Outcome, deliver

@@ -8,8 +8,9 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from services.tests.waiting import until
 from services.tests.warehouse.rows import make_found_block, make_share
-from services.tests.warehouse.shipping import ROOM, counts, until
+from services.tests.warehouse.shipping import ROOM, counts
 from services.tests.warehouse.test_shipper import spooled
 from services.warehouse.segment_files import segment_paths
 from services.warehouse.setaside import FOLDER
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 
-def truncate(path: Path, table: str, record: int, missing_bytes: int = 3) -> None:
-    """Cuts the end off the last row of a group commit."""
+def truncate(path: Path, table: str, record: int, missing_bytes: int = 3) -> int:
+    """Cuts the end off the last row of a group commit, and gives its sequence number."""
     with closing(sqlite3.connect(path)) as connection, connection:
+        (last_seq,) = connection.execute(f"SELECT last_seq FROM {table} WHERE id = {record}").fetchone()
         done = connection.execute(
             f"UPDATE {table} SET body = substr(body, 1, length(body) - {missing_bytes}) WHERE id = {record}"
         )
         assert done.rowcount == 1
+        return int(last_seq)
 
 
 async def test_the_one_bad_row_is_set_aside_and_blocks_nobody(
@@ -44,7 +47,7 @@ async def test_the_one_bad_row_is_set_aside_and_blocks_nobody(
         await until(lambda commit=commit: spool.depth_rows == 10 * commit)  # type: ignore[misc]
     spool.append_found_block(make_found_block(generator))
     await spool.close()
-    truncate(spool.held.path, "shares", 2)
+    bad = truncate(spool.held.path, "shares", 2)
     await asyncio.sleep(0.01)
     (await spooled(folder, generator, 7)).release()
     shipper = Shipper(folder, None, store)
@@ -53,19 +56,24 @@ async def test_the_one_bad_row_is_set_aside_and_blocks_nobody(
     assert await counts(client) == (36, 36, 36, 36)
     assert segment_paths(folder) == []
     facts = json.loads(next((folder / FOLDER).glob("*.json")).read_text())
-    assert (facts["rows"], facts["first_seq"], facts["last_seq"]) == (1, 20, 20)
+    assert (facts["rows"], facts["first_seq"], facts["last_seq"]) == (1, bad, bad)
     assert "Code:" in facts["error"]
     assert next((folder / FOLDER).glob("*.rowbinary")).stat().st_size > 150
 
 
-async def test_rows_that_cannot_be_told_apart_are_set_aside_together(
+async def test_of_other_rows_a_group_commit_is_set_aside(
     store: ClickHouseAddress, client: AsyncClient, folder: Path, generator: random.Random
 ) -> None:
-    spoilt = await spooled(folder, generator, 10)
-    spoilt.release()
-    truncate(spoilt.path, "shares", 1, missing_bytes=500)
+    spool = Spool.open(folder, max_bytes=ROOM)
+    block = make_found_block(generator)
+    spool.append_found_block(block)
+    await until(lambda: spool.depth_rows == 1)
+    spool.append_found_block(make_found_block(generator))
+    await spool.close()
+    truncate(spool.held.path, "found_blocks", 2, missing_bytes=20)
     shipper = Shipper(folder, None, store)
     assert await shipper.drain(20)
-    assert (shipper.set_aside_batches, shipper.set_aside_rows) == (1, 10)
-    assert await counts(client) == (0, 0, 0, 0)
+    assert (shipper.set_aside_batches, shipper.set_aside_rows) == (1, 1)
+    result = await client.query("SELECT hash FROM found_blocks")
+    assert result.result_rows == [(block.hash,)]
     assert segment_paths(folder) == []
