@@ -43,7 +43,7 @@ async def running(service: Callable[[], Coroutine[Any, Any, None]], port: int) -
     """Run `service` until the block ends, then cancel it as the command does; the block starts when `port` answers."""
     task = asyncio.create_task(service())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 if task.done():
                     task.result()

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], seconds: float = 15) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30) -> None:
     """Returns once ``condition`` holds; raises TimeoutError where it never does."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -12,7 +12,7 @@ from services.api.options import ApiOptions
 from services.tests.chromium import chromium
 from services.tests.serving import running_app
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])

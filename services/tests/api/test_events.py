@@ -107,7 +107,7 @@ async def test_the_service_ends_although_somebody_listens(store: ClickHouseAddre
             assert (await anext(lines)).startswith("retry:")
             ended = asyncio.create_task(_rest(lines))
         # The stream ended in order: httpx raises where a body breaks off.
-        await asyncio.wait_for(ended, 10)
+        await asyncio.wait_for(ended, 30)
         await context.__aexit__(None, None, None)
 
 

@@ -53,7 +53,8 @@ async def assert_back(client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/pool/stats", headers=READ)).json()["btc"]["shares_5m"] == 1
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.deadlines
+@pytest.mark.timeout(120)
 async def test_the_api_outlives_its_database(tmp_path: Path) -> None:
     options = EmbeddedOptions(data=tmp_path / "clickhouse", port=unused_port(), password=PASSWORD)
     server = ClickHouseProcess(options)

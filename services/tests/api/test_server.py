@@ -15,6 +15,7 @@ from services.tests.serving import running
 from services.warehouse.address import ClickHouseAddress
 
 
+@pytest.mark.deadlines
 async def test_it_serves_until_cancelled_and_answers_what_is_in_flight() -> None:
     # A database that takes connections and says nothing: the answer takes 2 s, and the stop comes meanwhile.
     silent = socket.create_server(("127.0.0.1", 0))

@@ -43,7 +43,7 @@ async def watching(path: Path) -> AsyncIterator[Changes]:
         yield changes
     finally:
         task.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with suppress(asyncio.CancelledError):
                 await task
 

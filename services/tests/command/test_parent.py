@@ -35,7 +35,7 @@ async def test_a_killed_supervisor_leaves_no_child(tmp_path: Path) -> None:
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert process.stdout is not None
-    assert await asyncio.wait_for(process.stdout.readline(), 15) == b"ready\n"
+    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"ready\n"
     process.send_signal(signal.SIGKILL)
     await process.wait()
     deadline = time.monotonic() + 5

@@ -73,7 +73,7 @@ def write(config: Path, pool: ScriptedPool, more: str = "") -> None:
     new.rename(config)
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_a_miner_lives_through_it_all(tmp_path: Path) -> None:
     config, port, added = tmp_path / "config.toml", unused_port(), unused_port()
     second_script = Script(extranonce1="5ec0dd00", job=make_job("second", prevhash=2))

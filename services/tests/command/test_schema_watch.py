@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_missing_tables_are_said_once_and_noticed_when_made(database: ClickHouseAddress) -> None:
     names = [migration.name for migration in migrations()]
     assert await missing_migrations(database) == names
@@ -50,6 +50,6 @@ async def test_it_ends_with_its_service(database: ClickHouseAddress) -> None:
     with capture_logs():
         await with_schema_watch(service(), database)
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(asyncio.all_tasks()) > before:
             await asyncio.sleep(0.01)

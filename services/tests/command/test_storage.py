@@ -42,7 +42,7 @@ def _bucket(url: str) -> Bucket:
     return Bucket(NAME, "sharehouse/one", "us-east-1", url, KEY, SECRET)
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_a_usable_bucket_passes_and_nothing_is_left_there(url: str) -> None:
     said: list[str] = []
     storage.check(_bucket(url), said.append)
@@ -53,7 +53,7 @@ def test_a_usable_bucket_passes_and_nothing_is_left_there(url: str) -> None:
 _STEPS = ("write", "read", "list", "delete")
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

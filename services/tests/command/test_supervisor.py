@@ -46,7 +46,7 @@ class Run:
         return self.supervisor._running[name].pid
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition():
                 await asyncio.sleep(0.02)
 
@@ -81,10 +81,10 @@ async def test_starts_in_order_and_stops_in_reverse(tmp_path: Path) -> None:
         replace(server(name, port, journal), after=after[name]) for name, port in zip("abc", free_ports(3), strict=True)
     ]
     async with running(services) as (run, task):
-        await asyncio.wait_for(run.ready.wait(), 10)
+        await asyncio.wait_for(run.ready.wait(), 30)
         pids = [run.pid(name) for name in "abc"]
         run.supervisor.request_stop()
-        assert await asyncio.wait_for(task, 10) == 0
+        assert await asyncio.wait_for(task, 30) == 0
     assert journal.read_text().split("\n") == [*(f"start {n}" for n in "abc"), *(f"stop {n}" for n in "cba"), ""]
     assert "a  | a listens" in run.written
     assert all(map(_gone, pids))
@@ -96,7 +96,7 @@ async def test_stopping_while_starting_leaves_nothing(tmp_path: Path) -> None:
             await asyncio.sleep(pause_seconds)
             run.supervisor.request_stop()
             run.supervisor.request_stop()
-            assert await asyncio.wait_for(task, 10) == 0
+            assert await asyncio.wait_for(task, 30) == 0
         assert all(_gone(process.pid) for process in run.supervisor._running.values())
 
 
@@ -114,7 +114,7 @@ async def test_what_follows_readiness_is_done_before_the_next_starts(tmp_path: P
         replace(server("b", two, journal), after=("a",)),
     ]
     async with running(services) as (run, _):
-        await asyncio.wait_for(run.ready.wait(), 10)
+        await asyncio.wait_for(run.ready.wait(), 30)
         os.kill(run.pid("a"), signal.SIGKILL)
         await run.until(lambda: "a is ready again" in run.written)
     assert journal.read_text().splitlines()[:4] == ["start a", "migrated", "start b", "start a"]
@@ -126,7 +126,7 @@ async def test_a_service_that_dies_is_started_again_with_back_off(
     monkeypatch.setattr(supervising, "_BACKOFF_FIRST_SECONDS", 0.1)
     (port,) = free_ports(1)
     async with running([server("a", port, tmp_path / "journal")]) as (run, _):
-        await asyncio.wait_for(run.ready.wait(), 10)
+        await asyncio.wait_for(run.ready.wait(), 30)
         for seconds in ("0.1", "0.2", "0.4"):
             await _killed_and_started_again(run, seconds)
         await run.until(lambda: run.written.count("a is ready again") >= 1)
@@ -144,7 +144,7 @@ async def test_a_mistake_before_readiness_stops_everything(tmp_path: Path) -> No
     code = "import sys; print('no such wallet', file=sys.stderr); sys.exit(2)"
     refusing = replace(program("b", code, never), after=("a",))
     async with running([server("a", port, tmp_path / "journal"), refusing]) as (run, task):
-        assert await asyncio.wait_for(task, 10) == 2
+        assert await asyncio.wait_for(task, 30) == 2
     assert "b  | no such wallet" in run.written
     assert "b ended with exit code 2 before it was ready" in run.written
     assert (tmp_path / "journal").read_text() == "start a\nstop a\n"
@@ -153,14 +153,14 @@ async def test_a_mistake_before_readiness_stops_everything(tmp_path: Path) -> No
 async def test_a_service_that_cannot_start_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervising, "_BACKOFF_FIRST_SECONDS", 0.01)
     async with running([program("a", "1 / 0", never)]) as (run, task):
-        assert await asyncio.wait_for(task, 10) == 1
+        assert await asyncio.wait_for(task, 30) == 1
     assert run.written.count("ZeroDivisionError") == 3
 
 
 async def test_a_service_that_is_never_ready_ends_the_run() -> None:
     service = impatient(program("a", "import time; time.sleep(60)", never), 0.3)
     async with running([service]) as (run, task):
-        assert await asyncio.wait_for(task, 10) == 1
+        assert await asyncio.wait_for(task, 30) == 1
     assert "a was not ready within 0.3 s" in run.written
 
 
@@ -170,7 +170,7 @@ async def test_what_follows_readiness_may_fail() -> None:
 
     service = replace(program("a", "import time; time.sleep(60)"), once_ready=migrate)
     async with running([service]) as (run, task):
-        assert await asyncio.wait_for(task, 10) == 1
+        assert await asyncio.wait_for(task, 30) == 1
     assert "what follows failed: ConnectionRefusedError: no tables" in run.written
 
 
@@ -178,11 +178,11 @@ async def test_a_service_that_does_not_end_is_killed(tmp_path: Path, monkeypatch
     monkeypatch.setattr(supervising, "STOP_SECONDS", 1.0)
     (port,) = free_ports(1)
     async with running([server("a", port, tmp_path / "journal"), program("b", STUBBORN)]) as (run, task):
-        await asyncio.wait_for(run.ready.wait(), 10)
+        await asyncio.wait_for(run.ready.wait(), 30)
         await run.until(lambda: "b  | up" in run.written)
         pid = run.pid("b")
         run.supervisor.request_stop()
-        assert await asyncio.wait_for(task, 15) == 0
+        assert await asyncio.wait_for(task, 30) == 0
     assert "b: killed, it did not end within" in run.written
     assert _gone(pid)
     assert (tmp_path / "journal").read_text() == "start a\nstop a\n"
@@ -195,7 +195,7 @@ async def test_asked_twice_it_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> 
         run.supervisor.request_stop()
         await asyncio.sleep(0.1)
         run.supervisor.request_stop()
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, 30)
     assert "a: killed, as asked" in run.written
 
 
@@ -208,7 +208,7 @@ async def test_endless_lines_are_cut() -> None:
 async def test_a_patient_service_gets_the_lowest_priority(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     async with running([replace(server("a", port, tmp_path / "journal"), is_patient=True)]) as (run, _):
-        await asyncio.wait_for(run.ready.wait(), 10)
+        await asyncio.wait_for(run.ready.wait(), 30)
         assert os.getpriority(os.PRIO_PROCESS, run.pid("a")) == 19
         assert _nice_of_session(run.pid("a")) in (None, 19)
 

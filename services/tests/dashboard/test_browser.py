@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
 @dataclass(slots=True)
@@ -176,7 +176,7 @@ async def test_every_figure_stays_in_its_place(store: ClickHouseAddress, browser
         for width in (1280, 1201, 1200, 390, 360):
             await page.set_viewport_size({"width": width, "height": 900})
             # The chart follows the width with the next frame or two.
-            async with asyncio.timeout(10):  # wait_for_function would need eval, which the page forbids
+            async with asyncio.timeout(30):  # wait_for_function would need eval, which the page forbids
                 while await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                     await page.wait_for_timeout(20)
             assert await page.evaluate(_BADLY_SET) == [], width

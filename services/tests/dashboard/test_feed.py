@@ -99,7 +99,7 @@ async def test_a_failing_look_does_not_end_the_streams() -> None:
         looks.failing = True
         await asyncio.sleep(3 * INTERVAL_SECONDS)
         looks.failing = False
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await anext(stream)
 
 
@@ -112,7 +112,7 @@ async def test_close_ends_every_stream() -> None:
     watching = [asyncio.create_task(count()) for _ in range(3)]
     await asyncio.sleep(2.5 * INTERVAL_SECONDS)
     feed.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert all(number >= 1 for number in await asyncio.gather(*watching))
         assert await count() == 0
 

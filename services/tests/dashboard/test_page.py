@@ -274,7 +274,7 @@ async def test_a_stop_ends_open_streams(store: ClickHouseAddress, monkeypatch: p
             stream = await client.send(request, stream=True)
             lines = stream.aiter_lines()
             await anext(lines)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for _ in lines:
                 pass
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ADMIN = {"Authorization": "Bearer admin-token"}
 READ = {"Authorization": "Bearer reader-token"}
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 class Replica:

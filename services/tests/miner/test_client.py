@@ -27,7 +27,7 @@ async def receiving(pool: ScriptedPool) -> AsyncIterator[AsyncStratumClient]:
         yield client
     finally:
         await client.close()
-        await asyncio.wait_for(task, 2)
+        await asyncio.wait_for(task, 30)
 
 
 async def test_handshake_and_first_job(caplog: pytest.LogCaptureFixture) -> None:

@@ -87,7 +87,7 @@ def pool_options(tmp_path: Path) -> DemoPoolOptions:
     return DemoPoolOptions(data=tmp_path / "pool", port=0, fixed_difficulty=2.0**-20)
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_the_module_example_runs_unchanged_and_ends(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(SITECUSTOMIZE)
@@ -99,7 +99,7 @@ async def test_the_module_example_runs_unchanged_and_ends(tmp_path: Path) -> Non
     assert (tmp_path / "pool" / "accepted.log").read_text().count("\tyour_address.worker\t") >= 1
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_run_in_a_clone_with_nothing_installed(tmp_path: Path) -> None:
     async with DemoPoolServer(pool_options(tmp_path)) as server:
         environment = {

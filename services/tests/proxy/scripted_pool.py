@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EASIEST = 2.0**-32
 """A difficulty that 65,535 of 65,536 hashes meet."""
 EASY_NBITS = 0x1D00FFFF
-PATIENCE_SECONDS = 8.0
+PATIENCE_SECONDS = 30.0
 
 
 def make_job(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import ssl
 
 Message = dict[str, Any]
-PATIENCE_SECONDS = 8.0
+PATIENCE_SECONDS = 30.0
 
 
 class TalkingMiner:

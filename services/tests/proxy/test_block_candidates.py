@@ -99,7 +99,7 @@ async def test_a_block_is_kept_while_the_spool_refuses_shares(started: Started) 
                 assert (await miner.ask("mining.submit", share))["result"] is True
             assert not proxy.spool.is_recording
             assert proxy.spool.unrecorded_shares > 0
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while proxy.spool.depth_rows < 5:  # a job, two candidates, two verdicts
                     await asyncio.sleep(0.01)
             batch = proxy.spool.held.next_batch(Stream.BLOCK_CANDIDATES, proxy.spool.held.last_commit)

@@ -75,7 +75,7 @@ def mined(miner: TalkingMiner, job: Job, start: int) -> tuple[list[Any], str]:
     return share, sha256d(header)[::-1].hex()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("room", [ROOM, FULL])
 async def test_killed_as_soon_as_the_miner_was_answered(tmp_path: Path, database: ClickHouseAddress, room: int) -> None:
     script = Script(job=make_job(nbits=EASY_BLOCK))

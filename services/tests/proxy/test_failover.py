@@ -77,7 +77,7 @@ def is_seconds(job: Job) -> bool:
 
 async def told_of(event: str, capsys: pytest.CaptureFixture[str], seen: list[str]) -> str:
     """Waits for a log line."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(30):
         while True:
             seen += capsys.readouterr().out.splitlines()
             for line in seen:

@@ -105,7 +105,7 @@ async def test_a_port_in_use_is_one_clear_sentence(tmp_path: Path, which: str) -
         else:
             options = replace(options, pools=(replace(options.pools[0], listen_port=port),))
         with pytest.raises(OSError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*"):
-            await asyncio.wait_for(serve(options), 10)
+            await asyncio.wait_for(serve(options), 30)
 
 
 async def test_a_spool_that_cannot_be_written(tmp_path: Path) -> None:

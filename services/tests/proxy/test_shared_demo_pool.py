@@ -28,7 +28,7 @@ MINERS = 4
 OURS, POOLS = 2.0**-20, 2.0**-17
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_what_miners_read_is_stored_and_the_pool_has_what_meets_its_difficulty(
     tmp_path: Path, database: ClickHouseAddress
 ) -> None:

@@ -25,7 +25,7 @@ def ready(proxy: Proxy) -> int:
 
 
 async def until_ready(proxy: Proxy, wanted: int) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(30):
         while ready(proxy) != wanted:
             await asyncio.sleep(0.01)
 

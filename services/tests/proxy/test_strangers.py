@@ -37,7 +37,7 @@ async def test_rows_of_strangers_are_few_and_the_owners_are_all_there(started: S
         async with TalkingMiner(miner_port(proxy)) as silent:
             for _ in range(5):
                 assert (await silent.ask("mining.submit", share))["error"][0] == 25
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(30):
                 while proxy.spool.recorded_shares < 7:
                     await asyncio.sleep(0.01)
             assert counted(proxy, "shares_unauthorized_unrecorded_total") == 9

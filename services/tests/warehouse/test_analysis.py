@@ -106,7 +106,7 @@ def reasons(shares: Iterable[Share]) -> dict[str, int]:
     return dict(sorted(Counter(share.reason for share in shares if not share.accepted).items()))
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_the_store_answers_as_python_computes(kept: None, shares: list[Share], analysis: Analysis) -> None:
     for name, query in QUERIES.items():
         found = matching(query, shares)
@@ -184,7 +184,7 @@ async def spread_is_right(analysis: Analysis, query: ShareQuery, found: list[Sha
         assert spread.mean == pytest.approx(math.fsum(least / actual for least, actual in asked) / len(asked))
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_pages_follow_each_other_without_gap_or_repeat(
     kept: None, shares: list[Share], analysis: Analysis
 ) -> None:

@@ -46,7 +46,7 @@ async def test_creates_the_database_and_says_what_it_applied(clickhouse: ClickHo
     run_sql(clickhouse, f"DROP DATABASE {address.database} SYNC")
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_several_processes_migrate_at_once(clickhouse: ClickHouseAddress, store: ClickHouseAddress) -> None:
     address = replace(clickhouse, database=f"new_{uuid4().hex}")
     context = multiprocessing.get_context("spawn")

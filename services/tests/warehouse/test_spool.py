@@ -39,7 +39,7 @@ class Verdicts:
         self.told.append(durable)
 
     async def count(self, count: int) -> list[bool]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.told) < count:
                 await asyncio.sleep(0.005)
         return self.told
@@ -142,7 +142,7 @@ async def test_a_full_spool_refuses_shares_but_keeps_jobs_and_blocks(folder: Pat
     jobs = Verdicts()
     spool.append_found_block(make_found_block(generator), jobs)
     spool.append_block_candidate(make_block_candidate(generator))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (candidates := spool.held.next_batch(Stream.BLOCK_CANDIDATES, spool.held.last_commit)) is None:
             await asyncio.sleep(0.005)
     assert candidates.rows == 1
@@ -193,7 +193,7 @@ async def test_a_failing_disk_is_told_and_jobs_are_tried_again(spool: Spool, gen
     assert not spool.is_recording
     assert spool.unrecorded_shares == 1
     spool.held._connection.execute("PRAGMA max_page_count = 100000")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not spool.is_recording:
             await asyncio.sleep(0.02)
     assert spool.held.next_batch(Stream.JOBS, spool.held.last_commit) is not None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STORAGE = Path(__file__).parents[3] / "config" / "clickhouse" / "storage-s3.xml"
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_what_cannot_move_is_seen_to_wait(
     tmp_path: Path, free_port: int, generator: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,7 +61,7 @@ async def definition(client: AsyncClient) -> str:
     return str(result.result_rows[0][0])
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_shares_older_than_the_limit_move_and_stay_readable(
     tiered: AsyncClient, two_volumes: ClickHouseProcess, generator: random.Random
 ) -> None:
@@ -83,7 +83,7 @@ async def test_shares_older_than_the_limit_move_and_stay_readable(
     assert [row[0] for row in stored.result_rows] == [share.header for share in old + new]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_the_limit_follows_the_setting(tiered: AsyncClient, two_volumes: ClickHouseProcess) -> None:
     assert "toIntervalDay(2) TO VOLUME 'cold'" in await definition(tiered)
     await migrate(two_volumes.address, hot_days=7)

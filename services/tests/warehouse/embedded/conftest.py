@@ -62,7 +62,7 @@ class Http:
             sent |= {"X-ClickHouse-User": self.address.user, "X-ClickHouse-Key": self.address.password}
             query.setdefault("database", self.address.database)
         sent |= headers or {}
-        connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=15)
+        connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=60)
         try:
             target = f"{path}?{urllib.parse.urlencode(query)}" if query else path
             data = body.encode() if isinstance(body, str) else body
@@ -95,7 +95,7 @@ def ask(http: Http, statement: str) -> socket.socket:
     address = http.address
     peer = socket.socket()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    peer.settimeout(15)
+    peer.settimeout(60)
     peer.connect((address.host, address.port))
     body = statement.encode()
     peer.sendall(

@@ -47,7 +47,7 @@ class Inserter(threading.Thread):
             self.acknowledged += 1
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_acknowledged_inserts_survive_kills(tmp_path: Path) -> None:
     options = EmbeddedOptions(data=tmp_path / "clickhouse", port=unused_port(), password=PASSWORD)
     server = ClickHouseProcess(options)
