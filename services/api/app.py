@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from services.api.errors import error_response, install_error_handlers
 from services.api.events import event_routes
 from services.api.periods import period_routes
+from services.api.proofs import proof_routes
 from services.api.raw_shares import raw_share_routes
 from services.api.reference import install_reference
 from services.api.reload import reload_routes
@@ -80,6 +81,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     app.include_router(stats_routes(queries, shared, options, clock))
     app.include_router(period_routes(queries, shared, options, clock))
     app.include_router(raw_share_routes(raw))
+    app.include_router(proof_routes(queries))
     app.include_router(event_routes(feed))
     app.include_router(reload_routes(queries, revisions, clock))
     return app

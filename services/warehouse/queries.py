@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from services.warehouse.client import Connection, StoreUnavailable, Trouble, answered_within, cancellation_kept
 from services.warehouse.feed_steps import FEED_SQL, feed_steps
@@ -34,7 +35,9 @@ from services.warehouse.results import (
     WorkerPeriod,
     WorkerStats,
 )
+from services.warehouse.share_id import ShareId
 from services.warehouse.share_rows import share_filters
+from services.warehouse.share_sample import JOBS_SQL, SAMPLE_SQL, SAMPLED_SQL
 from services.warehouse.sums import sums_by_worker, sums_over_all, worker_table
 
 if TYPE_CHECKING:
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.feed_steps import FeedStep
-    from services.warehouse.share_id import ShareId
 
 __all__ = [
     "OK_SECONDS",
@@ -186,6 +188,21 @@ class Queries:
         share = share_of(rows[0])
         jobs = await self._rows(JOB_SQL, {"job": share.job.hex()})
         return ShareProof(share_id, share, job_of(share.job, jobs[0]) if jobs else None)
+
+    async def share_sample(self, start: int, end: int, most: int, seed: int) -> list[ShareProof]:
+        """Up to `most` accepted shares of [start, end), unix seconds, chosen by `seed`; the oldest first."""
+        chosen = await self._rows(SAMPLE_SQL, {"start": start, "end": end, "most": most, "seed": seed})
+        if not chosen:
+            return []
+        moments, segments, numbers = zip(*chosen, strict=True)
+        bound = {"moments": sorted(set(moments)), "segments": list(segments), "numbers": list(numbers)}
+        shares = {
+            ShareId(UUID(segment), seq): share_of(row) for segment, seq, *row in await self._rows(SAMPLED_SQL, bound)
+        }
+        keys = sorted({share.job.hex() for share in shares.values()})
+        rows = await self._rows(JOBS_SQL, {"jobs": keys})
+        jobs = {key: job_of(key, row) for key, row in ((bytes.fromhex(name), row) for name, *row in rows)}
+        return [ShareProof(share_id, share, jobs.get(share.job)) for share_id, share in shares.items()]
 
     async def _rows(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
         with answered_within(_DEADLINE_SECONDS):

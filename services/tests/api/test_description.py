@@ -155,7 +155,7 @@ async def test_the_guides_commands_and_program_run(store: ClickHouseAddress) -> 
         }
         commands = [block.replace("http://localhost:8888", str(client.base_url)) for block in blocks("bash")]
         curls = [command for command in commands if command.startswith("curl")]
-        assert len(curls) == 10
+        assert len(curls) == 12
         for command in curls:
             # One of them follows a stream without end.
             live = "curl -N" in command
@@ -167,6 +167,10 @@ async def test_the_guides_commands_and_program_run(store: ClickHouseAddress) -> 
                 stderr=asyncio.subprocess.STDOUT,
             )
             output, _ = await ended.communicate()
+            if "/proof" in command:
+                # The guide's share is not among ours.
+                assert b"UNKNOWN_SHARE" in output
+                continue
             assert ended.returncode == 0, output
             assert output.startswith(b"retry:" if live else b"{")
         (program,) = blocks("python")
@@ -208,5 +212,5 @@ def test_vendored_files_are_the_ones_named(room: str) -> None:
 
 
 def is_vendored(path: Path) -> bool:
-    """Ours are readable: no line is longer than 200 characters."""
-    return max(map(len, path.read_text().splitlines())) > 200
+    """Ours are readable: no line is longer than 300 characters."""
+    return max(map(len, path.read_text().splitlines())) > 300

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from services.api.options import ApiOptions
 from services.api.server import serve
@@ -20,6 +21,9 @@ from services.warehouse.feed import MOST_LISTENERS, SETTLED_SECONDS
 
 if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
+
+# Whichever comes first waits for the database's start.
+pytestmark = pytest.mark.timeout(60)
 
 START = int(time.time()) // 600 * 600 - 3600
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.records import Share
 
+# Whichever comes first waits for the database's start.
+pytestmark = pytest.mark.timeout(60)
+
 START, END = 1_789_000_000, 1_789_000_000 + 7200
 HOSTILE = 'quote " comma , newline \n <script>alert(1)</script> ü'
 # Two proxies' processes, whose numbers begin alike.
