@@ -10,6 +10,7 @@ import structlog
 
 from services.proxy.difficulty_policy import DedicatedDifficulty, SharedDifficulty
 from services.proxy.lines import Lines
+from services.proxy.pool_latency import PoolLatency
 from services.proxy.prober import Prober
 from services.proxy.route import Route, RouteChange
 from services.proxy.spare import Spare
@@ -52,6 +53,7 @@ class Pool:
         self.limits = proxy.limits
         self.recorder = recorder
         self.metrics = metrics
+        self.latency = PoolLatency()
         self.gate = gate
         self.sessions = sessions
         self.seen = SeenHeaders()

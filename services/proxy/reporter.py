@@ -130,8 +130,15 @@ class Reporter:
 
 
 def _state(pool: Pool, miners: int) -> PoolState:
-    ready = sum(upstream.is_alive for upstream in pool.upstreams)
+    ages = [upstream.age_seconds for upstream in pool.upstreams if upstream.is_alive]
+    ready = len(ages)
     state = "ready" if ready else "away" if miners else "idle"
     return PoolState(
-        pool_label=pool.name, pool=pool.route.endpoint.address, state=state, miners=miners, upstreams=ready
+        pool_label=pool.name,
+        pool=pool.route.endpoint.address,
+        state=state,
+        miners=miners,
+        upstreams=ready,
+        latency_seconds=pool.latency.seconds(asyncio.get_running_loop().time()),
+        connected_ms=time.time_ns() // 1_000_000 - int(max(ages) * 1000) if ages else 0,
     )

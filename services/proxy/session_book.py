@@ -148,10 +148,13 @@ class SessionBook:
             accepted=shares.accepted,
             rejected_by_reason=dict(shares.rejected_by_reason),
             hash_rate=0.0 if ended else entry.hash_rate(now),
+            pool_difficulty=miner.pool_difficulty,
+            best_share=shares.best_difficulty,
+            last_share_difficulty=shares.last_difficulty,
         )
 
 
 def _facts(row: Session) -> tuple[object, ...]:
     """What makes a row worth telling."""
     rejected = sum(row.rejected_by_reason.values())
-    return row.accepted, rejected, len(row.workers), row.user_agent, row.difficulty, row.pool
+    return row.accepted, rejected, len(row.workers), row.user_agent, row.difficulty, row.pool_difficulty, row.pool

@@ -50,7 +50,8 @@ class _Flight(NamedTuple):
 class ShareIntake:
     """One miner's. ``accepted`` and ``rejected`` count verdicts; shares ``in_flight`` are not answered yet.
 
-    ``credited`` is the sum of the accepted shares' credited difficulty, ``last_accepted_ms`` when the last one came.
+    ``credited`` is the sum of the accepted shares' credited difficulty, ``last_accepted_ms`` when the last one came,
+    ``last_difficulty`` how hard it was, ``best_difficulty`` the hardest.
     """
 
     __slots__ = (
@@ -58,9 +59,11 @@ class ShareIntake:
         "_pool",
         "_strangers",
         "accepted",
+        "best_difficulty",
         "credited",
         "in_flight",
         "last_accepted_ms",
+        "last_difficulty",
         "rejected_by_reason",
     )
 
@@ -68,6 +71,7 @@ class ShareIntake:
         self.accepted = 0
         self.credited = 0.0
         self.last_accepted_ms = 0
+        self.last_difficulty = self.best_difficulty = 0.0
         self.rejected_by_reason: dict[str, int] = {}
         self.in_flight = 0
         self._strangers: RowBudget | None = None
@@ -199,6 +203,8 @@ class ShareIntake:
             self._pool.metrics.difficulty_accepted.inc(flight.judgement.credited)
             self.credited += flight.judgement.credited
             self.last_accepted_ms = flight.ts_ms
+            self.last_difficulty = flight.judgement.rebuilt.actual_difficulty
+            self.best_difficulty = max(self.best_difficulty, self.last_difficulty)
         share = self._share(flight, reason)
         self._keep(share, flight.sent.work, then)
 

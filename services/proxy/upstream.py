@@ -125,9 +125,14 @@ class Upstream(asyncio.Protocol):
         self._opened_at = self._loop.time()
 
     @property
+    def age_seconds(self) -> float:
+        """How long ago it was opened."""
+        return self._loop.time() - self._opened_at
+
+    @property
     def has_lasted(self) -> bool:
         """Whether it was opened long enough ago to be, or to have been, a good one."""
-        return self._loop.time() - self._opened_at >= self._patience.steady_seconds
+        return self.age_seconds >= self._patience.steady_seconds
 
     @property
     def is_served(self) -> bool:
@@ -367,7 +372,9 @@ class Upstream(asyncio.Protocol):
             self._pool.metrics.late_verdicts.inc()
             return
         since, on_verdict = sent
-        self._pool.metrics.latency.observe(self._loop.time() - since)
+        now = self._loop.time()
+        self._pool.metrics.latency.observe(now - since)
+        self._pool.latency.answered(now - since, now)
         on_verdict(event.answer, event.error)
         self._end_if_retired()
 

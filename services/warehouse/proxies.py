@@ -29,6 +29,10 @@ class ProxyPool:
     """ready, away or idle; see PoolState."""
     miners: int
     upstreams: int
+    latency_seconds: float = 0.0
+    """How long it took to answer shares of late; 0: it answered none."""
+    connected: float | None = None
+    """Since when the oldest connection that works does, unix seconds; None: none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,11 @@ class SessionRow:
     hash_rate: float
     """H/s; 0 once it has ended."""
     updated: float
+    pool_difficulty: float
+    """What its pool asks for; 0: not known."""
+    best_share: float
+    """Highest actual difficulty of an accepted share; so is the next, of the last one; 0: none was."""
+    last_share_difficulty: float
 
     @property
     def rejected(self) -> int:
@@ -89,7 +98,8 @@ class SessionRow:
 PROXIES_SQL: Final = """\
 SELECT proxy, toString(instance), toUnixTimestamp64Milli(ts), toUnixTimestamp64Milli(started), stopped, version, miners,
     spool_rows, spool_bytes, spool_oldest_age_seconds, spool_recording, unrecorded_shares, loop_lag_seconds,
-    pools.pool_label, pools.pool, pools.state, pools.miners, pools.upstreams
+    pools.pool_label, pools.pool, pools.state, pools.miners, pools.upstreams,
+    pools.latency_seconds, pools.connected_ms
 FROM heartbeats FINAL
 WHERE ts >= toDateTime64({now:Int64} - 86400, 3, 'UTC')
 ORDER BY proxy, ts DESC
@@ -102,7 +112,8 @@ SELECT s.proxy, toString(s.instance), s.connection, s.pool_label, s.pool, s.mine
         h.seen < {now:Int64} - {alive:Int64}, toInt64(h.seen * 1000), toInt64(-1)) AS ended_ms,
     if(s.disconnected IS NULL AND ended_ms >= 0, {died:String}, s.disconnect_reason),
     s.difficulty, if(s.last_share IS NULL, NULL, toUnixTimestamp64Milli(assumeNotNull(s.last_share))), s.accepted,
-    s.rejected_by_reason, if(ended_ms >= 0, 0, s.hash_rate), toUnixTimestamp64Milli(s.updated)
+    s.rejected_by_reason, if(ended_ms >= 0, 0, s.hash_rate), toUnixTimestamp64Milli(s.updated),
+    s.pool_difficulty, s.best_share, s.last_share_difficulty
 FROM
 (
     -- Of what 30 days left, only what processes of late can still have; they are the beginning of the key.
@@ -141,8 +152,15 @@ def proxy_row(row: Sequence[Any], now: int, alive_seconds: int) -> ProxyRow:
         spool_recording=bool(recording),
         unrecorded_shares=unrecorded,
         loop_lag_seconds=lag,
-        pools=tuple(ProxyPool(*pool) for pool in zip(*pools, strict=True)),
+        pools=tuple(_pool(*pool) for pool in zip(*pools, strict=True)),
     )
+
+
+def _pool(
+    pool_label: str, pool: str, state: str, miners: int, upstreams: int, latency_seconds: float, connected_ms: int
+) -> ProxyPool:
+    connected = connected_ms / 1000 if connected_ms else None
+    return ProxyPool(pool_label, pool, state, miners, upstreams, latency_seconds, connected)
 
 
 def sessions_bound(now: int, ended_within_seconds: int, alive_seconds: int) -> dict[str, Any]:
@@ -159,7 +177,8 @@ def sessions_bound(now: int, ended_within_seconds: int, alive_seconds: int) -> d
 def session_row(row: Sequence[Any]) -> SessionRow:
     """A row of SESSIONS_SQL."""
     proxy, instance, connection, pool_label, pool, miner, workers, user_agent, connected_ms, ended_ms, *facts = row
-    reason, difficulty, last_share_ms, accepted, rejected, hash_rate, updated_ms = facts
+    reason, difficulty, last_share_ms, accepted, rejected, hash_rate, updated_ms, *hardness = facts
+    pool_difficulty, best_share, last_share_difficulty = hardness
     return SessionRow(
         proxy=proxy,
         instance=instance,
@@ -178,4 +197,7 @@ def session_row(row: Sequence[Any]) -> SessionRow:
         rejected_by_reason=dict(sorted(rejected.items())),
         hash_rate=hash_rate,
         updated=updated_ms / 1000,
+        pool_difficulty=pool_difficulty,
+        best_share=best_share,
+        last_share_difficulty=last_share_difficulty,
     )

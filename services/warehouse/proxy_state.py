@@ -54,6 +54,11 @@ class Session(Struct, frozen=True, kw_only=True, rename=_COLUMNS):
     rejected_by_reason: dict[str, int]
     hash_rate: float
     """H/s, by the credited difficulty of the last minutes."""
+    pool_difficulty: float = 0.0
+    """What the pool asks for; 0 before the first job."""
+    best_share: float = 0.0
+    """Highest actual difficulty of a share that was accepted; 0 before the first. So is the next, of the last one."""
+    last_share_difficulty: float = 0.0
 
 
 class Unrecorded(Struct, frozen=True, kw_only=True, rename=_COLUMNS):
@@ -87,6 +92,10 @@ class PoolState(Struct, frozen=True, kw_only=True):
     miners: int
     upstreams: int
     """Connections that work."""
+    latency_seconds: float = 0.0
+    """How long it took to answer shares of late; 0: it answered none."""
+    connected_ms: int = 0
+    """Since when the oldest connection that works does, unix milliseconds; 0: none does."""
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True, rename=_COLUMNS):

@@ -20,7 +20,8 @@ SELECT s.proxy, toString(s.instance), s.connection, s.pool_label, s.pool, s.mine
         h.seen < {now:Int64} - {alive:Int64}, toInt64(h.seen * 1000), toInt64(-1)) AS ended_ms,
     if(s.disconnected IS NULL AND ended_ms >= 0, {died:String}, s.disconnect_reason),
     s.difficulty, if(s.last_share IS NULL, NULL, toUnixTimestamp64Milli(assumeNotNull(s.last_share))), s.accepted,
-    s.rejected_by_reason, if(ended_ms >= 0, 0, s.hash_rate), toUnixTimestamp64Milli(s.updated)
+    s.rejected_by_reason, if(ended_ms >= 0, 0, s.hash_rate), toUnixTimestamp64Milli(s.updated),
+    s.pool_difficulty, s.best_share, s.last_share_difficulty
 FROM (SELECT * FROM sessions FINAL WHERE has(workers, {worker:String})) AS s
 LEFT JOIN
 (

@@ -81,6 +81,11 @@ async def test_a_connection_is_seen_while_it_lasts_and_after(
         assert session.difficulty > 0
         assert session.hash_rate > 0
         assert session.last_share is not None
+        assert session.best_share == session.last_share_difficulty >= session.difficulty
+        assert session.pool_difficulty > 0
+        assert 0 < row.pools[0].latency_seconds < 10
+        assert row.pools[0].connected is not None
+        assert abs(row.pools[0].connected - session.connected) < 20
         assert session.connected <= session.last_share <= time.time()
         async with asyncio.timeout(30):
             while proxy.listeners["normal"].connections:

@@ -31,8 +31,16 @@ class Book:
         self.book = SessionBook("proxy-1", "instance", self.clock)
 
     def miner(self) -> Miner:
-        shares = SimpleNamespace(accepted=0, credited=0.0, last_accepted_ms=0, rejected_by_reason={})
-        facts: dict[str, Any] = {"address": "10.0.0.1:1", "workers": {}, "user_agent": "", "difficulty_told": 0.0}
+        shares = SimpleNamespace(
+            accepted=0,
+            credited=0.0,
+            last_accepted_ms=0,
+            rejected_by_reason={},
+            best_difficulty=0.0,
+            last_difficulty=0.0,
+        )
+        facts: dict[str, Any] = {"address": "10.0.0.1:1", "workers": {}, "user_agent": ""}
+        facts |= {"difficulty_told": 0.0, "pool_difficulty": 0.0}
         pool = SimpleNamespace(name="normal")
         miner = cast("Miner", ReadMiner(pool=pool, pool_address="pool:1", shares=shares, **facts))
         self.book.begin(miner)

@@ -43,7 +43,15 @@ def make_heartbeat(**changes: Any) -> Heartbeat:
         "unrecorded_shares": 4,
         "loop_lag_seconds": 0.002,
         "pools": (
-            PoolState(pool_label="normal", pool="pool.example:3333", state="ready", miners=2, upstreams=2),
+            PoolState(
+                pool_label="normal",
+                pool="pool.example:3333",
+                state="ready",
+                miners=2,
+                upstreams=2,
+                latency_seconds=0.042,
+                connected_ms=NOW * 1000 - 90_000,
+            ),
             PoolState(pool_label="high_diff", pool="pool.example:3334", state="idle", miners=0, upstreams=0),
         ),
     }
@@ -69,6 +77,9 @@ def make_session(connection: int = 1, **changes: Any) -> Session:
         "accepted": 12,
         "rejected_by_reason": {"stale": 2, "pool_other": 1},
         "hash_rate": 1.5e13,
+        "pool_difficulty": 0.125,
+        "best_share": 1e9,
+        "last_share_difficulty": 0.5,
     }
     return Session(**(fields | changes))
 
@@ -96,7 +107,7 @@ async def test_what_is_told_comes_out_as_it_was(writer: StateWriter, queries: Qu
     for name in Heartbeat.__struct_fields__[5:-1]:
         assert getattr(proxy, name) == getattr(heartbeat, name), name
     assert proxy.pools == (
-        ProxyPool("normal", "pool.example:3333", "ready", 2, 2),
+        ProxyPool("normal", "pool.example:3333", "ready", 2, 2, 0.042, NOW - 90.0),
         ProxyPool("high_diff", "pool.example:3334", "idle", 0, 0),
     )
     (row,) = await queries.sessions(NOW)
