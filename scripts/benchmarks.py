@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # What each measures, and sizes that take a small machine a minute or so.
 BENCHMARKS = {
+    "audit_rate": ("shares/s that an audit verifies, against bare hashing", ["--millions", "1"]),
     "embedded_insert": ("rows/s through the embedded server, against the engine in process", ["--batches", "15"]),
     "page_queries": ("the readers' queries over a day of shares, against raw shares and SELECT 1", ["--millions", "1"]),
     "proxy_cpu": ("CPU per share through the proxy, against HAProxy as a mere relay", ["--shares", "10000"]),

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.command import configuration
-from services.command.data_folder import DataFolder
 from services.command.mistake import EXIT_MISTAKE, Mistake
+from services.command.shares_app import shares_app
+from services.command.start import Config, Data
+from services.command.start import start as _start
 
 if TYPE_CHECKING:
-    from services.command.configuration import Configuration
     from services.proxy.options import ProxyOptions
 
 # The name that the miner's document promises, in the working directory.
@@ -39,11 +40,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(s3_app, name="s3")
 app.add_typer(storage_app, name="storage")
 app.add_typer(spool_app, name="spool")
-
-Config = Annotated[
-    Path, typer.Option("--config", metavar="FILE", help="Pools, and settings that are no secrets.", show_default=True)
-]
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Tables, spool and secrets.", show_default=True)]
+app.add_typer(shares_app, name="shares")
 
 OptionalConfig = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Default: config/config.toml.")]
 OptionalData = Annotated[
@@ -251,17 +248,6 @@ def spool_ship(
     from services.command.spool import ship
 
     ship(_start("spool ship", config, data), folder, typer.echo)
-
-
-def _start(service: str, config: Path, data: Path, *, need_config: bool = False) -> Configuration:
-    """Read the configuration and send this process's log where the settings say."""
-    from services.command import logs
-
-    DataFolder(data).examine()
-    found = configuration.load(config, data, need_config=need_config)
-    settings = found.settings
-    logs.configure(logs.chosen_format(settings.log_format, service), settings.log_level, service=service)
-    return found
 
 
 def _refuse_config_beside_demo(config: Path | None, *, demo: bool) -> None:

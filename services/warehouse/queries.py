@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from services.warehouse.audit_record import LAST_AUDIT_SQL, AuditSummary, audit_summary
 from services.warehouse.client import Connection, StoreUnavailable, Trouble, answered_within, cancellation_kept
 from services.warehouse.feed_steps import FEED_SQL, feed_steps
 from services.warehouse.proof import JOB_SQL, SHARE_SQL, ShareProof, job_of, share_of
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OK_SECONDS",
+    "AuditSummary",
     "HashRateSeries",
     "MinerRow",
     "MinerTotals",
@@ -178,6 +180,11 @@ class Queries:
     async def feed_steps(self, start: int, end: int) -> list[FeedStep]:
         """What happened in [start, end), both multiples of STEP_SECONDS, step by step, as the live feed tells it."""
         return feed_steps(start, end, await self._rows(FEED_SQL, {"start": start, "end": end}))
+
+    async def last_audit(self) -> AuditSummary | None:
+        """The audit that was begun last, of those that came to their end; None before the first."""
+        rows = await self._rows(LAST_AUDIT_SQL, {})
+        return audit_summary(rows[0]) if rows else None
 
     async def share_proof(self, share_id: ShareId) -> ShareProof | None:
         """A share with the job that it was made for, and what follows from the two; None where it is not stored."""

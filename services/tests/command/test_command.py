@@ -39,6 +39,8 @@ SUBCOMMANDS = (
     "db migrate",
     "s3 check",
     "spool ship",
+    "shares audit",
+    "shares proof",
 )
 PORTS = (
     "PROXY_PORT",
