@@ -83,6 +83,7 @@ def proxy(configuration: Configuration) -> ProxyOptions:
             tls=pool.tls,
             mode=pool.mode,
             vardiff=pool.vardiff or VardiffOptions(),
+            reconnect_hosts=pool.reconnect_hosts,
         )
         for pool in configuration.pools()
     )

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from services.proxy.vardiff import VardiffOptions
 
 _REQUIRED = ("host", "port", "user", "pass")
-_OPTIONAL = ("listen", "tls_listen", "tls", "mode", "fallbacks", "vardiff")
+_OPTIONAL = ("listen", "tls_listen", "tls", "mode", "fallbacks", "vardiff", "reconnect_hosts")
 _OPTIONAL_OF_FALLBACK = ("tls",)
 _MOST_FALLBACKS = 8
+_MOST_RECONNECT_HOSTS = 32
 _MODES = ("dedicated", "shared")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 # What the document's example file holds, and the domains that RFC 2606 keeps out of use.
@@ -55,6 +56,7 @@ class Pool:
     tls: bool = False
     mode: Literal["dedicated", "shared"] = "dedicated"
     vardiff: VardiffOptions | None = None
+    reconnect_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def _pool(name: str, table: Mapping[str, Any], settings: Settings) -> Pool:
         tls=table.get("tls", False),
         mode=table.get("mode", "dedicated"),
         vardiff=vardiff.parse(table["vardiff"]) if "vardiff" in table else None,
+        reconnect_hosts=tuple(table.get("reconnect_hosts", ())),
     )
 
 
@@ -180,6 +183,8 @@ def _reason(part: str, value: Any) -> str | None:
             return _text_reason(value, shown=False)
         case "tls":
             return None if isinstance(value, bool) else f"must be true or false, not {value!r}"
+        case "reconnect_hosts":
+            return _reconnect_hosts_reason(value)
         case "mode":
             return None if value in _MODES else f'must be "dedicated" or "shared", not {value!r}'
         case _:
@@ -197,6 +202,18 @@ def _host_reason(value: Any) -> str | None:
         return f"must be a host name or an IP address alone, not {value!r}; its port stands in `port`"
     if _PLACEHOLDER_HOST.search(value):
         return f"still the placeholder {value!r}; put your pool's host here"
+    return None
+
+
+def _reconnect_hosts_reason(value: Any) -> str | None:
+    if not isinstance(value, list) or len(value) > _MOST_RECONNECT_HOSTS:
+        return f"must be a list of at most {_MOST_RECONNECT_HOSTS} host names"
+    for host in value:
+        name = host.removeprefix("*.") if isinstance(host, str) else host
+        if reason := _host_reason(name):
+            return f"{host!r}: {reason}"
+        if "*" in name:
+            return f"{host!r}: only *. at its start can stand for other names"
     return None
 
 

@@ -51,7 +51,7 @@ class Dialer:
         "_patience",
         "_pause_seconds",
         "_pool",
-        "_port_asked",
+        "_place_asked",
         "_stopped",
         "_user",
         "upstream",
@@ -65,7 +65,7 @@ class Dialer:
         self._patience = pool.proxy.patience
         self._failures = self._failures_here = 0
         self._pause_seconds = 0.0
-        self._port_asked: tuple[PoolEndpoint | None, int] = (None, 0)
+        self._place_asked: tuple[PoolEndpoint | None, str, int] = (None, "", 0)
         self._dialling: asyncio.Task[None] | None = None
         self._detour: PoolEndpoint | None = None
         self._detour_end: asyncio.TimerHandle | None = None
@@ -124,7 +124,7 @@ class Dialer:
         if upstream.has_lasted:
             self._failures = self._failures_here = 0
         self._pause_seconds = self._failed(upstream.endpoint, loss)
-        self._port_asked = upstream.endpoint, loss.port
+        self._place_asked = upstream.endpoint, loss.host, loss.port
         self._user.upstream_lost(upstream, loss)
         if self._dialling is None:
             self._dial_after(self._pause_seconds)
@@ -166,14 +166,14 @@ class Dialer:
         return upstream
 
     async def _connection(self, endpoint: PoolEndpoint) -> Upstream:
-        asked_by, port = self._port_asked
-        self._port_asked = None, 0
-        if asked_by != endpoint or not port:
-            port = 0
+        (asked_by, host, port), self._place_asked = self._place_asked, (None, "", 0)
+        if asked_by != endpoint or not (host or port):
+            host, port = "", 0
             if (spare := self._spare(endpoint)) is not None:
                 return spare
         with_job = self.upstream is not None
-        return await dial(self._pool, endpoint, self._user.users(endpoint), with_job=with_job, port=port)
+        users = self._user.users(endpoint)
+        return await dial(self._pool, endpoint, users, with_job=with_job, host=host, port=port)
 
     def _take(self, upstream: Upstream) -> None:
         left, self.upstream = self.upstream, upstream

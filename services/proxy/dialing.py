@@ -27,16 +27,17 @@ class DialError(Exception):
 
 
 async def dial(
-    pool: Pool, endpoint: PoolEndpoint, users: Sequence[str], *, with_job: bool = False, port: int = 0
+    pool: Pool, endpoint: PoolEndpoint, users: Sequence[str], *, with_job: bool = False, host: str = "", port: int = 0
 ) -> Upstream:
     """An upstream that is ready, and, where that is asked for, has a job. Who takes it sets its ``listener``.
 
-    ``port`` replaces the endpoint's for this once. Raises DialError; ends within the bounds of ``Patience``.
+    ``host`` and ``port`` replace the endpoint's for this once. Raises DialError, within the bounds of ``Patience``.
     """
     handshake = _Handshake(with_job=with_job)
     upstream = Upstream(pool, endpoint, handshake, users)
     try:
-        await _connect(upstream, port or endpoint.port, pool.proxy.patience.connect_seconds)
+        seconds = pool.proxy.patience.connect_seconds
+        await _connect(upstream, host or endpoint.host, port or endpoint.port, seconds)
         await handshake.done
         if not upstream.is_alive:
             raise DialError(handshake.loss)
@@ -46,12 +47,11 @@ async def dial(
     return upstream
 
 
-async def _connect(upstream: Upstream, port: int, seconds: float) -> None:
+async def _connect(upstream: Upstream, host: str, port: int, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            endpoint = upstream.endpoint
             await asyncio.get_running_loop().create_connection(
-                lambda: upstream, endpoint.host, port, ssl=_trusting_context() if endpoint.tls else None
+                lambda: upstream, host, port, ssl=_trusting_context() if upstream.endpoint.tls else None
             )
     except TimeoutError:
         raise DialError(Loss("cannot connect: timeout", conclusive=True)) from None

@@ -38,6 +38,8 @@ class PoolOptions:
     """Whether each miner has a pool connection of its own, or many work on one."""
     vardiff: VardiffOptions = field(default_factory=VardiffOptions)
     """How a miner's difficulty is chosen in shared mode; in dedicated mode the pool does it."""
+    reconnect_hosts: tuple[str, ...] = ()
+    """Hosts to which client.reconnect may lead, besides those of ``endpoints``; "*.pool.com" is all below it."""
 
     @property
     def ports(self) -> dict[bool, int]:
@@ -48,6 +50,12 @@ class PoolOptions:
     def endpoints(self) -> tuple[PoolEndpoint, ...]:
         """The first address and the fallbacks."""
         return (PoolEndpoint(self.host, self.port, self.user, self.password, self.tls), *self.fallbacks)
+
+    def may_lead_to(self, host: str) -> bool:
+        """Whether the pool may send us to ``host``: one of its own, or one that the operator allows."""
+        asked = host.lower()
+        allowed = (*(endpoint.host.lower() for endpoint in self.endpoints), *map(str.lower, self.reconnect_hosts))
+        return any(asked == one or (one.startswith("*.") and asked.endswith(one[1:])) for one in allowed)
 
 
 @dataclass(frozen=True, slots=True)

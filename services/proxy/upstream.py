@@ -302,8 +302,8 @@ class Upstream(asyncio.Protocol):
             case Authorized(user, error):
                 self._has_authorized(user, error)
             case ReconnectAsked(host, port, wait_seconds):
-                if host in ("", self.endpoint.host):
-                    self._end(Loss("the pool asked to reconnect", wait_seconds, port=port))
+                if not host or self._pool.options.may_lead_to(host):
+                    self._end(Loss("the pool asked to reconnect", wait_seconds, host=host, port=port))
                 elif self._pace.may_tell():
                     log.warning("pool_redirect_refused", host=host, port=port, **facts)
             case MessageShown(text) if self._pace.may_tell():

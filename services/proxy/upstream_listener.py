@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 class Loss:
     """Why a connection ended, and the pause that the pool asked for before the next one, or 0.
 
-    ``conclusive``: there is no point in trying the same address again at once. ``port``: where on the same host the
-    pool wants the next connection, 0 for the configured one.
+    ``conclusive``: there is no point in trying the same address again at once. ``host`` and ``port``: where the pool
+    wants the next connection, "" and 0 for the configured ones.
     """
 
     why: str
     pause_seconds: float = 0.0
     conclusive: bool = False
+    host: str = ""
     port: int = 0
 
 

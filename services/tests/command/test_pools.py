@@ -73,6 +73,12 @@ def test_a_missing_key_is_named(key: str) -> None:
         ("listen", 70000, "from 1 to 65535"),
         ("mode", "solo", '"dedicated" or "shared"'),
         ("tls", "yes", "must be true or false"),
+        ("reconnect_hosts", "pool.test", "must be a list of at most 32"),
+        ("reconnect_hosts", ["pool.test:3333"], "'pool.test:3333': must be a host name"),
+        ("reconnect_hosts", [7], "7: must be a string"),
+        ("reconnect_hosts", ["a.*.test"], "only *. at its start"),
+        ("reconnect_hosts", [""], "'': must not be empty"),
+        ("reconnect_hosts", ["a"] * 33, "at most 32"),
         ("fallbacks", {}, "must be a list"),
         ("fallbacks", [GOOD] * 9, "at most 8"),
         ("vardiff", {}, 'only a pool with mode = "shared"'),
@@ -82,6 +88,12 @@ def test_what_cannot_stand_is_named_with_file_key_and_reason(key: str, value: ob
     (problem,) = _problems({"normal": {**GOOD, key: value}})
     assert problem.startswith(f"c.toml: pools.normal.{key}: ")
     assert reason in problem
+
+
+def test_hosts_to_which_a_pool_may_send_the_proxy() -> None:
+    assert _parse({"normal": GOOD})[0].reconnect_hosts == ()
+    (pool,) = _parse({"normal": {**GOOD, "reconnect_hosts": ["eu2.pool.test", "*.nodes.pool.test"]}})
+    assert pool.reconnect_hosts == ("eu2.pool.test", "*.nodes.pool.test")
 
 
 OTHER = {**GOOD, "host": "other.test"}

@@ -7,14 +7,16 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
+from services.proxy.endpoint import PoolEndpoint
+from services.proxy.options import PoolOptions
 from services.proxy.patience import Patience
 from services.tests.proxy.conftest import miner_port
 from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
 
 if TYPE_CHECKING:
-    import pytest
-
     from services.proxy.server import Proxy
     from services.tests.proxy.conftest import Started
 
@@ -83,6 +85,33 @@ async def test_a_pool_can_not_send_us_to_another_host(started: Started, capsys: 
             assert (await miner.submit(job))["result"] is True
         assert (len(pool.connections), elsewhere.connections) == (1, [])
     assert "pool_redirect_refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("allowed", ["127.0.0.2", "LocalHost", "*.0.0.2"])
+async def test_a_pool_may_send_us_to_a_host_that_the_operator_allows(started: Started, allowed: str) -> None:
+    host = "127.0.0.2" if allowed != "LocalHost" else "localhost"
+    async with ScriptedPool(Script(job=make_job("elsewhere")), host=host) as elsewhere, ScriptedPool() as pool:
+        options = PoolOptions("normal", 0, "127.0.0.1", pool.port, "pool-wallet", "x", reconnect_hosts=(allowed,))
+        async with started(0, pools=(options,), patience=QUICK) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+            await miner.start()
+            (await pool.connection()).call("client.reconnect", [host, elsewhere.port, 0])
+            assert (await miner.submit(await miner.job()))["result"] is True
+            assert len((await elsewhere.connection()).params("mining.submit")) == 1
+
+
+def test_hosts_that_a_pool_may_send_us_to() -> None:
+    options = PoolOptions(
+        "normal",
+        0,
+        "One.test",
+        1,
+        "w",
+        fallbacks=(PoolEndpoint("two.test", 1, "w"),),
+        reconnect_hosts=("three.test", "*.four.test"),
+    )
+    allowed = ["one.test", "TWO.test", "three.test", "a.four.test", "b.a.Four.test"]
+    refused = ["", "four.test", "afour.test", "x.one.test", "three.test.evil", "a.four.test.evil"]
+    assert [host for host in allowed + refused if options.may_lead_to(host)] == allowed
 
 
 async def test_the_wait_that_the_pool_asks_for_is_kept(started: Started) -> None:
