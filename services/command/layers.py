@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENVIRONMENT = "environment"
+# A secret may lie in a file that a variable of its name with this ending names, as Docker and systemd hand them over.
+FILE_SUFFIX = "_FILE"
 DOTENV = Path(".env")
 DEFAULT = "default"
 _MASK = "********"
+_SECRET_FILE_MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,13 @@ def load_gathering(problems: Problems, *below: Layer, dotenv: Path = DOTENV) -> 
     read: dict[str, Any] = {}
     with problems.gathered():
         read = _read_dotenv(dotenv)
+    from_environment = _of_fields(EnvSettingsSource(Settings)())
+    for name in filter(is_secret, Settings.model_fields):
+        with problems.gathered():
+            if (secret := _secret_in_file(name, is_set=name in from_environment)) is not None:
+                from_environment[name] = secret
     layers = (
-        Layer(ENVIRONMENT, _of_fields(EnvSettingsSource(Settings)())),
+        Layer(ENVIRONMENT, from_environment),
         Layer(str(dotenv), _of_fields(read)),
         *below,
     )
@@ -105,6 +113,24 @@ def _read_dotenv(path: Path) -> dict[str, Any]:
         return DotEnvSettingsSource(Settings, env_file=path)()
     except UnicodeDecodeError:
         raise Mistake(f"{path}: is not a UTF-8 text file") from None
+
+
+def _secret_in_file(name: str, *, is_set: bool) -> str | None:
+    """What lies in the file that NAME_FILE names; None where it names none, or one that holds nothing."""
+    variable = name.upper() + FILE_SUFFIX
+    path = os.environ.get(variable)
+    if not path:
+        return None
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_SECRET_FILE_MAX_BYTES).decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Mistake(
+            f"{ENVIRONMENT}: {variable}: {path} cannot be read ({error}); give this user the right to"
+        ) from None
+    if text and is_set:
+        raise Mistake(f"{ENVIRONMENT}: {name.upper()} and {variable} both hold a value; leave one of them empty")
+    return text or None
 
 
 def _of_fields(values: Mapping[str, Any]) -> dict[str, Any]:

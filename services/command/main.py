@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.command import configuration
+from services.command.containers import Storage, check_containers
 from services.command.mistake import EXIT_MISTAKE, Mistake
 from services.command.shares_app import shares_app
 from services.command.start import Config, Data
@@ -176,14 +177,18 @@ def miner_command(
 
 
 @app.command("demo-pool", epilog="Example: DEMO_POOL_PORT=13333 sharehouse demo-pool --data /tmp/demo")
-def demo_pool_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+def demo_pool_command(
+    config: Config = configuration.DEFAULT_CONFIG,
+    data: Data = configuration.DEFAULT_DATA,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where it listens.")] = "127.0.0.1",
+) -> None:
     """Run the demo pool alone: a small solo pool on a synthetic chain."""
     from services.command import options
     from services.command.run import run
 
     found = _start("demo-pool", config, data)
     found.data.create()
-    chosen = options.demo_pool(found)
+    chosen = options.demo_pool(found, host)
     from services.demo.server import serve
 
     run(serve(chosen))
@@ -198,11 +203,18 @@ def config_check(
     demo: Annotated[bool, typer.Option("--demo", help="What `up --demo` would run on.")] = False,
     config: OptionalConfig = None,
     data: OptionalData = None,
+    containers: Annotated[
+        Storage | None,
+        typer.Option("--containers", help="What docker/docker-compose.yml runs on, with STORAGE=local or s3."),
+    ] = None,
 ) -> None:
     """Print every value in force and where it comes from, secrets masked; refuse all that `up` or a service refuses."""
     from services.command.check import check
 
     _refuse_config_beside_demo(config, demo=demo)
+    if containers is not None:
+        check_containers(config or configuration.DEFAULT_CONFIG, containers, typer.echo)
+        return
     check(config, _data_folder(data, demo=demo), typer.echo, with_demo=demo)
 
 

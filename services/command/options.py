@@ -144,11 +144,11 @@ def dashboard(configuration: Configuration) -> DashboardOptions:
         )
 
 
-def demo_pool(configuration: Configuration) -> DemoPoolOptions:
+def demo_pool(configuration: Configuration, host: str) -> DemoPoolOptions:
     """The demo pool's."""
     from services.demo.options import DemoPoolOptions
 
-    return DemoPoolOptions(data=configuration.data.demo, port=configuration.settings.demo_pool_port)
+    return DemoPoolOptions(data=configuration.data.demo, host=host, port=configuration.settings.demo_pool_port)
 
 
 def _plain(tokens: tuple[SecretStr, ...]) -> tuple[str, ...]:

@@ -172,3 +172,27 @@ def test_dotenv_that_is_no_text_is_refused(tmp_path: Path) -> None:
     dotenv.write_bytes(b"API_PORT=\xff\xfe\n")
     with pytest.raises(Mistake, match="UTF-8"):
         load(dotenv=dotenv)
+
+
+def test_a_secret_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("of a file\n")
+    (tmp_path / "empty").touch()
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("DASHBOARD_PASSWORD_FILE", str(tmp_path / "empty"))
+    loaded = load(dotenv=tmp_path / ".env")
+    assert loaded.settings.clickhouse_password.get_secret_value() == "of a file"
+    assert loaded.origins["clickhouse_password"] == "environment"
+    assert loaded.origins["dashboard_password"] == "default"
+
+
+def test_a_secret_file_beside_a_value_or_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("of a file\n")
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", "of the environment")
+    monkeypatch.setenv("API_JWT_SECRET_FILE", str(tmp_path / "missing"))
+    with pytest.raises(Mistake) as refused:
+        load(dotenv=tmp_path / ".env")
+    both, missing = sorted(refused.value.problems, reverse=True)
+    assert {"both hold a value" in both, "both hold a value" in missing} == {True, False}
+    assert f"{tmp_path / 'missing'} cannot be read" in both + missing
+    assert "of a file" not in both + missing
