@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from services.command.data_folder import DataFolder
 
 ADDRESS = "demo.miner"
+# The miner is to be seen, and not to be felt: the other services want both of a small machine's cores.
+GENTLY = ("--threads", "1", "--intensity", "10", "--background", "--calm")
 _CONFIG = """\
 # Written by `sharehouse up --demo` at every start: both pools are the demo pool on this machine.
 [pools.normal]

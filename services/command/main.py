@@ -160,20 +160,44 @@ def dashboard_command(config: Config = configuration.DEFAULT_CONFIG, data: Data 
 
 
 @app.command(
-    "miner", epilog="Example: MINING_POOL_HOST=127.0.0.1 MINING_POOL_PORT=3331 MINING_ADDRESS=me.rig sharehouse miner"
+    "miner",
+    epilog="Examples: MINING_POOL_HOST=127.0.0.1 MINING_POOL_PORT=3331 MINING_ADDRESS=me.rig sharehouse miner | "
+    "sharehouse miner --benchmark",
 )
 def miner_command(
     config: Config = configuration.DEFAULT_CONFIG,
     data: Data = configuration.DEFAULT_DATA,
     blocks: Annotated[Path, typer.Option("--blocks", metavar="FILE", help="Found blocks, as JSON.")] = BLOCK_FILE,
+    chains: Annotated[str, typer.Option("--chains", metavar="LIST", help="What to mine.")] = "btc,rollpow,tetra",
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", min=1, max=1024, help="Default: one for each processor.")
+    ] = None,
+    intensity: Annotated[
+        float, typer.Option("--intensity", metavar="PERCENT", min=1, max=100, help="Of the time that threads work.")
+    ] = 100.0,
+    background: Annotated[
+        bool, typer.Option("--background", help="Take only the processor time that others leave (Linux).")
+    ] = False,
+    calm: Annotated[bool, typer.Option("--calm", help="No lines about each job and each share.")] = False,
+    benchmark: Annotated[
+        bool, typer.Option("--benchmark", help="Measure this machine for some seconds, and end.")
+    ] = False,
 ) -> None:
     """Run the merge miner: Bitcoin, RollPoW and Tetra-PoW in one pass; its blocks go to a file and to ClickHouse."""
-    from services.command.mining import mine
+    from services.command import mining
     from services.command.run import run
 
+    effort = mining.effort(chains, threads, intensity, in_background=background)
+    if benchmark:
+        from services.miner.benchmark import benchmark as measure
+
+        measure(effort, typer.echo)
+        return
     found = _start("miner", config, data)
     found.data.create()
-    run(mine(found, blocks))
+    if calm:
+        mining.be_calm()
+    run(mining.mine(found, blocks, effort))
 
 
 @app.command("demo-pool", epilog="Example: DEMO_POOL_PORT=13333 sharehouse demo-pool --data /tmp/demo")

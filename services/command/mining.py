@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, cast
 
 from services.command import options
+from services.command.mistake import Mistake
 from services.miner import direct, server
-from services.miner.options import MinerOptions
+from services.miner.chain import Chain
+from services.miner.client import traffic_log
+from services.miner.options import Effort, MinerOptions
+from services.miner.priority import available_cpus
 from services.warehouse import records
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
@@ -19,10 +24,30 @@ if TYPE_CHECKING:
     from services.command.configuration import Configuration
     from services.miner.found_block import FoundBlock
 
+CHAINS = {"btc": Chain.BTC, "rollpow": Chain.ROLLPOW, "tetra": Chain.TETRAPOW}
 _DRAIN_SECONDS = 4.0
 
 
-async def mine(configuration: Configuration, block_file: Path) -> None:
+def effort(chains: str, threads: int | None, intensity_percent: float, *, in_background: bool) -> Effort:
+    """What the command line asks for. Raises Mistake for a chain that there is not."""
+    named = [name.strip().lower() for name in chains.split(",") if name.strip()]
+    if not named or (unknown := [name for name in named if name not in CHAINS]):
+        told = f"{', '.join(unknown)} is no chain" if named else "no chain is named"
+        raise Mistake(f"--chains: {told}; there are {', '.join(CHAINS)}, with commas between them")
+    return Effort(
+        chains=tuple(chain for name, chain in CHAINS.items() if name in named),
+        threads=threads or available_cpus(),
+        intensity_percent=intensity_percent,
+        in_background=in_background,
+    )
+
+
+def be_calm() -> None:
+    """Leave the lines about each job and each share away."""
+    traffic_log.setLevel(logging.WARNING)
+
+
+async def mine(configuration: Configuration, block_file: Path, effort: Effort) -> None:
     """Mine until cancelled. Each found block goes to `block_file` and, by the spool, to table `found_blocks`."""
     settings = configuration.settings
     if settings.mining_address is None:
@@ -36,6 +61,8 @@ async def mine(configuration: Configuration, block_file: Path) -> None:
         port=settings.mining_pool_port,
         username=settings.mining_address or direct.DEFAULT_ADDRESS,
         password=settings.mining_password.get_secret_value(),
+        tls=settings.mining_pool_tls,
+        effort=effort,
         block_file=block_file,
         on_block=lambda block: spool.append_found_block(_record(block)),
     )

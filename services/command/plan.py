@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 from services.command import demo, options, ports, probe, storage
 from services.command.config_file import PORT_SETTINGS
-from services.command.layers import DEFAULT
 from services.command.mistake import Problems
 from services.command.pools import listeners as pool_listeners
 from services.command.service import Service
@@ -142,7 +141,7 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
         service("dashboard", dashboard, {**store, **page}, store_first),
     ]
     if with_demo:
-        blocks = ("--blocks", str(configuration.data.demo / "found_blocks.json"))
+        blocks = ("--blocks", str(configuration.data.demo / "found_blocks.json"), *demo.GENTLY)
         services.insert(1, service("demo-pool", probe.tcp(_LOOPBACK, settings.demo_pool_port), {}))
         miner = service("miner", probe.always, {**store, **_demo_miner(configuration)}, ("proxy",), blocks)
         services.append(replace(miner, is_patient=True, stop_within_seconds=2.0))
@@ -157,17 +156,10 @@ def _demo_miner(configuration: Configuration) -> dict[str, str]:
         "MINING_POOL_PORT": str(settings.proxy_port),
         "MINING_ADDRESS": demo.ADDRESS,
         "MINING_PASSWORD": "x",
-        # It tells of each share; the status line says the same more calmly.
-        "LOG_LEVEL": _unless_chosen(configuration, "log_level", "warning"),
+        "MINING_POOL_TLS": "false",
     }
 
 
 def log_format(configuration: Configuration) -> Literal["json", "text"]:
     """The lines of `up` are read by a person, unless somebody chose otherwise."""
     return "json" if configuration.settings.log_format == "json" else "text"
-
-
-def _unless_chosen(configuration: Configuration, name: str, value: str) -> str:
-    """`value`, unless the setting `name` was set somewhere."""
-    chosen = configuration.loaded.origins[name] != DEFAULT
-    return str(getattr(configuration.settings, name)) if chosen else value

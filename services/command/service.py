@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.command.parent import AT_ONCE, IN_ORDER, VARIABLE
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 _READ_BYTES = 1 << 16
 # A line longer than this is cut into several, so that no service can fill our memory.
 _LINE_BYTES = 1 << 14
-_LOWEST_PRIORITY = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,8 @@ class Service:
     stop_within_seconds: float = 11.0
     """A service drains within 10 s."""
     is_patient: bool = False
-    """Takes only the processor time that the others leave. It may be killed, for where there is none left it could not
-    even end in time: it holds nothing that is not on disk."""
+    """Takes only the processor time that the others leave, once it works. It may be killed, for where there is none
+    left it could not even end in time: it holds nothing that is not on disk."""
     waits: Probe | None = None
 
 
@@ -78,8 +76,6 @@ class ServiceProcess:
             start_new_session=True,
             pass_fds=inherited,
         )
-        if service.is_patient:
-            _step_back(process.pid)
         assert process.stdout is not None
         return cls(process, asyncio.create_task(_copy_lines(process.stdout, on_line)))
 
@@ -117,14 +113,6 @@ class ServiceProcess:
 def outcome(code: int) -> str:
     """How a process ended, in words."""
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-
-
-def _step_back(pid: int) -> None:
-    """The lowest priority: of the process, and of its session where Linux shares time between sessions first."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, _LOWEST_PRIORITY)
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(_LOWEST_PRIORITY))
 
 
 async def _copy_lines(reader: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:

@@ -143,6 +143,7 @@ class Settings(BaseSettings):
 
     mining_pool_host: Host = "solo.ckpool.org"
     mining_pool_port: Port = 3333
+    mining_pool_tls: bool = False
     mining_address: Text | None = None
     mining_password: Secret = SecretStr("x")
 

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import ssl
+import threading
 import time
 from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from services.miner import failure
 from services.miner.backoff import Backoff
 from services.miner.connection import PoolConnection, PoolRefusedError
 from services.miner.mining_job import MiningJob, Work
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from services.stratum.pool_session import ReconnectAsked
 
 log = logging.getLogger(__name__)
+traffic_log = logging.getLogger("services.miner.traffic")
+"""What comes with every job and every share, for those who want to do without."""
 
 _HANDSHAKE_SECONDS = 30.0
 _VERDICT_SECONDS = 60.0
@@ -29,13 +34,14 @@ _REMEMBERED_JOBS = 64
 
 
 class AsyncStratumClient:
-    """A Stratum V1 client for one worker.
+    """A Stratum V1 client for one worker; with ``tls`` over TLS, the pool's certificate checked.
 
     ``job_data`` is None before the first job, then a dict with job_id, prevhash, coinbase1, coinbase2, merkle_branch,
     version, bits, time (hex, as in mining.notify) and block_height (a number).
     """
 
-    def __init__(self, host: str, port: int, username: str, password: str) -> None:
+    def __init__(self, host: str, port: int, username: str, password: str, *, tls: bool = False) -> None:
+        self._tls = ssl.create_default_context() if tls else None
         self.host = host
         self.port = port
         self.username = username
@@ -49,6 +55,8 @@ class AsyncStratumClient:
         # Never starts over, so that no header is tried twice, whatever jobs and reconnects do; and starts anywhere, so
         # that a restarted miner does not repeat what it did before.
         self._extranonce2 = secrets.randbits(64)
+        # Mining threads draw their work themselves.
+        self._drawing = threading.Lock()
         self._backoff = Backoff()
         self._wake = asyncio.Event()
         self._job_changed = asyncio.Event()
@@ -57,11 +65,17 @@ class AsyncStratumClient:
     @property
     def job(self) -> MiningJob | None:
         """What to mine now; None while there is nothing to mine."""
-        return self._job
+        job = self._job
+        return job if job is not None and job.connection is self._connection else None
 
     @property
     def connected(self) -> bool:
         return self._connection is not None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called: there will be no job again."""
+        return self._closing.is_set()
 
     async def connect(self) -> None:
         """Connects, subscribes and authorizes. Raises ConnectionError, or PoolRefusedError, with one clear sentence."""
@@ -71,15 +85,15 @@ class AsyncStratumClient:
         connection = PoolConnection(self)
         try:
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
-                await asyncio.get_running_loop().create_connection(lambda: connection, self.host, self.port)
+                loop = asyncio.get_running_loop()
+                await loop.create_connection(lambda: connection, self.host, self.port, ssl=self._tls)
                 await connection.handshake(self.username, self.password, self._session_id)
         except BaseException as error:
             connection.abort()
             if not isinstance(error, OSError | UnicodeError):
                 raise
-            reason = f"no answer within {_HANDSHAKE_SECONDS:.0f} s" if isinstance(error, TimeoutError) else error
             kind = PoolRefusedError if isinstance(error, PoolRefusedError) else ConnectionError
-            raise kind(f"Cannot mine on {self.host}:{self.port}: {reason}") from error
+            raise kind(f"Cannot mine on {self.host}:{self.port}: {failure.reason(error)}") from error
         log.info("Connected to Stratum pool.")
         self._connection = connection
         self._session_id = connection.session_id
@@ -99,21 +113,23 @@ class AsyncStratumClient:
             if self._connection is None and not self._closing.is_set():
                 await self._pause(self._backoff.next_seconds(), "The connection to the pool is lost")
 
-    async def wait_for_job(self) -> MiningJob | None:
-        """The current job, as soon as there is a connection with one; None once the client is closed."""
-        while not self._closing.is_set():
-            if self._connection is not None and self._job is not None and self._job.connection is self._connection:
-                return self._job
+    async def job_after(self, known: MiningJob | None) -> MiningJob | None:
+        """What to mine now, as soon as it is another than ``known``: None while there is nothing to mine.
+
+        Returns also when the client is closed.
+        """
+        while (job := self.job) is known and not self._closing.is_set():
             self._job_changed.clear()
             await self._job_changed.wait()
-        return None
+        return job
 
     def next_work(self, mining_job: MiningJob) -> Work:
-        """A header of that job that no one has tried yet."""
+        """A header of that job that no one has tried yet. Any thread may call it."""
         size = mining_job.extranonce2_size
-        self._extranonce2 += 1
-        work = Work.first(mining_job, (self._extranonce2 % (1 << 8 * size)).to_bytes(size, "big"))
-        self._remember(work)
+        with self._drawing:
+            self._extranonce2 += 1
+            work = Work.first(mining_job, (self._extranonce2 % (1 << 8 * size)).to_bytes(size, "big"))
+            self._remember(work)
         return work
 
     async def submit_share(
@@ -141,18 +157,18 @@ class AsyncStratumClient:
         return await self.submit_work(changed, nonce, version_bits=version_bits)
 
     async def submit_work(self, work: Work, nonce: int, *, version_bits: int | None = None) -> bool:
-        """Like :meth:`submit_share`, for a header at hand; ``version_bits`` None means the header's own."""
+        """Like :meth:`submit_share`, for a header at hand; ``version_bits`` None means those of its first version."""
         connection, job_id = work.mining_job.connection, work.mining_job.job.job_id
-        mask = connection.version_mask
+        mask = work.mining_job.version_mask
         share = PendingShare(
             job_id=job_id,
             extranonce2=work.extranonce2,
             ntime=work.ntime,
             nonce=nonce,
-            version_bits=(work.version & mask if version_bits is None else version_bits) if mask else None,
+            version_bits=(work.versions[0] & mask if version_bits is None else version_bits & mask) if mask else None,
             connection=connection,
         )
-        log.info("Share submitted: Job ID %s, Nonce %d", job_id, nonce)
+        traffic_log.info("Share submitted: Job ID %s, Nonce %d", job_id, nonce)
         self.shares.submit(share, self._connection, self.username)
         try:
             async with asyncio.timeout(_VERDICT_SECONDS):
@@ -175,7 +191,7 @@ class AsyncStratumClient:
     def job_received(self, mining_job: MiningJob) -> None:
         """Called by the connection."""
         job_id = mining_job.job.job_id
-        log.info(
+        traffic_log.info(
             "New Stratum job received: %s (height %d, share difficulty %g)",
             job_id,
             mining_job.height,
@@ -183,7 +199,8 @@ class AsyncStratumClient:
         )
         self._job = mining_job
         self.job_data = mining_job.as_wire_fields()
-        self._remember(Work.first(mining_job, bytes(mining_job.extranonce2_size)))
+        with self._drawing:
+            self._remember(Work.first(mining_job, bytes(mining_job.extranonce2_size)))
         self._job_changed.set()
 
     def verdict_received(self, submit_id: int, error: tuple[int, str] | None) -> None:
@@ -208,6 +225,7 @@ class AsyncStratumClient:
             self._job = None
             self.shares.connection_lost()
             self._wake.set()
+            self._job_changed.set()
 
     def _remember(self, work: Work) -> None:
         job_id = work.mining_job.job.job_id

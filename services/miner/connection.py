@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from services.miner.mining_job import MiningJob
@@ -57,6 +58,7 @@ class PoolConnection(asyncio.Protocol):
         self._session = PoolSession(USER_AGENT)
         self._transport: asyncio.Transport | None = None
         self._early_job: Job | None = None
+        self._mining_job: MiningJob | None = None
         loop = asyncio.get_running_loop()
         self._subscribed: asyncio.Future[None] = loop.create_future()
         self._authorized: asyncio.Future[None] = loop.create_future()
@@ -138,7 +140,7 @@ class PoolConnection(asyncio.Protocol):
             case ExtranonceSet(extranonce1, extranonce2_size):
                 self.extranonce1, self.extranonce2_size = extranonce1, extranonce2_size
             case VersionMaskSet(version_mask) | Configured(version_mask):
-                self.version_mask = version_mask & GENERAL_PURPOSE_MASK
+                self._take_version_mask(version_mask & GENERAL_PURPOSE_MASK)
             case Subscribed():
                 self._take_subscription(event)
             case SubscribeRefused(code, message):
@@ -160,6 +162,13 @@ class PoolConnection(asyncio.Protocol):
         if self._early_job is not None:
             self._new_job(self._early_job)
 
+    def _take_version_mask(self, version_mask: int) -> None:
+        """Unlike the rest of what a pool sets, a mask holds at once: for the job in hand, too."""
+        self.version_mask = version_mask
+        if self._mining_job is not None and self._mining_job.version_mask != version_mask:
+            self._mining_job = replace(self._mining_job, version_mask=version_mask)
+            self._listener.job_received(self._mining_job)
+
     def _take_authorization(self, user: str, error: tuple[int, str] | None) -> None:
         if error is not None:
             _fail(self._authorized, PoolRefusedError(f"the pool refused the worker {user}: [{error[0]}] {error[1]}"))
@@ -171,7 +180,7 @@ class PoolConnection(asyncio.Protocol):
             self._early_job = job
             return
         try:
-            mining_job = MiningJob.of(job, self.extranonce1, self.extranonce2_size, self.difficulty, self)
+            self._mining_job = mining_job = MiningJob.of(job, self)
         except ProtocolError as error:
             log.warning("Job from the pool ignored: %s", error)
             return

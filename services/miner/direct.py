@@ -10,6 +10,8 @@ import sys
 
 from services.miner.client import AsyncStratumClient
 from services.miner.merge_miner import AsyncMergeMiner
+from services.miner.options import Effort
+from services.miner.priority import available_cpus
 from services.miner.server import log_summary
 
 DEFAULT_HOST = "solo.ckpool.org"
@@ -45,7 +47,7 @@ def warn_of_missing_address() -> None:
 
 async def _mine(host: str, port: int, address: str, password: str) -> int:
     client = AsyncStratumClient(host, port, address, password)
-    miner = AsyncMergeMiner(client, _MESSAGE)
+    miner = AsyncMergeMiner(client, _MESSAGE, effort=Effort(threads=available_cpus()))
     task = asyncio.ensure_future(_until_stopped(client, miner))
     loop = asyncio.get_running_loop()
     if sys.platform != "win32":
@@ -64,6 +66,7 @@ async def _mine(host: str, port: int, address: str, password: str) -> int:
 
 
 async def _until_stopped(client: AsyncStratumClient, miner: AsyncMergeMiner) -> None:
-    log.info("Mining on hashlib and plain Python: correct, and slow.")
     await client.connect()
-    await asyncio.gather(client.receive_jobs(), miner.mine_forever(_PROGRESS_SECONDS))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(client.receive_jobs())
+        tasks.create_task(miner.mine_forever(_PROGRESS_SECONDS))

@@ -1,39 +1,45 @@
-"""The mining loop: one pass over the nonces for three chains."""
+"""The merge miner: one pass over the nonces for all chains, shares to the pool, blocks kept."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from services.miner.block_file import DEFAULT_BLOCK_FILE, save_blocks_to_file
 from services.miner.chain import Chain
+from services.miner.client import traffic_log
 from services.miner.found_block import FoundBlock
-from services.miner.kernels.plain import HashlibKernel
-from services.miner.kernels.scan import NONCES, Hit
-from services.stratum.difficulty import hash_value
+from services.miner.kernel_source import KernelSource
+from services.miner.mining_threads import MiningThreads
+from services.miner.options import Effort
+from services.miner.status_line import LiveLine, StatusLine
+from services.stratum.difficulty import actual_difficulty, hash_value
 from services.stratum.header import display
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
+    from typing import Any
 
     from services.miner.client import AsyncStratumClient
+    from services.miner.kernels.scan import Hit
     from services.miner.mining_job import MiningJob, Work
 
 log = logging.getLogger(__name__)
 
-# A pass this short lets a new job in at once, and costs little to begin.
-_PASS_SECONDS = 0.02
-_FIRST_PASS_TRIALS = 1024
 _LAST_VERDICTS_SECONDS = 10.0
 _MAX_LOGGED_MESSAGE_BYTES = 200
+# Where the pool falls behind with its answers, the threads wait for it.
+_MOST_UNANSWERED = 1000
+_DRAW_SECONDS = 1.0
 
 
 class AsyncMergeMiner:
-    """Mines a client's jobs for BTC, RollPoW and Tetra-PoW.
+    """Mines a client's jobs for BTC, RollPoW and Tetra-PoW, or those of them that ``effort`` names.
 
     ``message`` is logged as the payload; a real header has no room for it. Every block found is counted, goes to
     ``block_file`` and to ``on_block``, which is called in the event loop.
@@ -46,15 +52,36 @@ class AsyncMergeMiner:
         *,
         block_file: Path = DEFAULT_BLOCK_FILE,
         on_block: Callable[[FoundBlock], None] | None = None,
+        effort: Effort | None = None,
     ) -> None:
         self.stratum_client = stratum_client
         self.message = message
         self.start_time = time.time()
-        self.trials = 0
+        self.best_share = 0.0
+        self._effort = effort or Effort()
+        self._kernels = KernelSource(self.chains, self._effort.kernel_cache)
+        self._threads: MiningThreads | None = None
+        self._earlier_trials = 0
         self._blocks = dict.fromkeys(Chain, 0)
         self._block_file = block_file
         self._on_block = on_block
-        self._tasks: set[asyncio.Task[bool]] = set()
+        self._submits: set[asyncio.Task[bool]] = set()
+        self._answered = asyncio.Event()
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """What is mined."""
+        return self._effort.chains
+
+    @property
+    def trials(self) -> int:
+        """Headers tried so far, each on every chain."""
+        return self._earlier_trials + (self._threads.trials if self._threads is not None else 0)
+
+    @property
+    def blocks(self) -> Mapping[Chain, int]:
+        """How many were found, by chain."""
+        return self._blocks
 
     @property
     def blocks_mined_btc(self) -> int:
@@ -76,78 +103,104 @@ class AsyncMergeMiner:
         """
         if log_interval < 1:
             raise ValueError(f"log_interval is at least 1, not {log_interval}")
-        await self._mine(iterations, log_interval, None)
+        next_line = self.trials + log_interval
+
+        async def after_pass(work: Work, hits: tuple[Hit, ...]) -> None:
+            nonlocal next_line
+            await self._take_hits(work, hits)
+            while next_line <= self.trials:
+                self.log_progress(next_line)
+                next_line += log_interval
+
+        await self._mine(self._new_threads(after_pass, iterations))
 
     async def mine_forever(self, progress_seconds: float) -> None:
-        """Mines until the task is cancelled or the client is closed; logs progress by time."""
-        await self._mine(None, None, progress_seconds)
+        """Mines until the task is cancelled or the client is closed.
+
+        How it goes is a line that rewrites itself on a terminal, else one in the log every ``progress_seconds``.
+        """
+        await self._mine(self._new_threads(self._take_hits, None), self._tell_progress(progress_seconds))
 
     def log_progress(self, nonce: int) -> None:
         """Logs time, nonce and the blocks found so far."""
-        log.info("[Progress] Elapsed Time: %.2fs, Nonce: %d", time.time() - self.start_time, nonce)
-        log.info(
+        traffic_log.info("[Progress] Elapsed Time: %.2fs, Nonce: %d", time.time() - self.start_time, nonce)
+        traffic_log.info(
             "BTC Blocks Found: %d, RollPoW Blocks Found: %d, Tetra-PoW Blocks Found: %d",
             self.blocks_mined_btc,
             self.blocks_mined_rollpow,
             self.blocks_mined_tetrapow,
         )
 
-    async def _mine(self, iterations: int | None, log_interval: int | None, progress_seconds: float | None) -> None:
+    def _new_threads(
+        self, on_hits: Callable[[Work, tuple[Hit, ...]], Coroutine[Any, Any, None]], trials: int | None
+    ) -> MiningThreads:
+        self._earlier_trials = self.trials
+        effort = self._effort
+        self._threads = MiningThreads(
+            self._kernels,
+            self.stratum_client.next_work,
+            on_hits,
+            chains=effort.chains,
+            threads=effort.threads,
+            intensity_percent=effort.intensity_percent,
+            in_background=effort.in_background,
+            trials=trials,
+        )
+        return self._threads
+
+    async def _mine(self, threads: MiningThreads, *beside: Coroutine[Any, Any, None]) -> None:
         log.info("Merge mining; payload (not part of any header): %r", self.message[:_MAX_LOGGED_MESSAGE_BYTES])
         self.start_time = time.time()
-        progress = _Progress(self.trials, log_interval, progress_seconds)
-        end = None if iterations is None else self.trials + iterations
+        tasks = [asyncio.ensure_future(each) for each in (self._kernels.improve(), self._follow_jobs(threads), *beside)]
         try:
-            # One thread for passes and block files: the event loop never waits for either.
-            with ThreadPoolExecutor(1, thread_name_prefix="miner") as thread:
-                while end is None or self.trials < end:
-                    mining_job = await self.stratum_client.wait_for_job()
-                    if mining_job is None:
-                        break
-                    await self._mine_work(self.stratum_client.next_work(mining_job), end, progress, thread)
-                await self._last_verdicts()
+            await threads.run()
+            await self._last_verdicts()
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self.stratum_client.close()
 
-    async def _mine_work(self, work: Work, end: int | None, progress: _Progress, thread: ThreadPoolExecutor) -> None:
-        """Goes on with the nonces, which never start over before 2^32, until there is another job."""
-        loop = asyncio.get_running_loop()
-        kernel = HashlibKernel(work.prefix(), work.mining_job.targets())
-        pass_trials = _FIRST_PASS_TRIALS
-        while self.stratum_client.job is work.mining_job and (end is None or self.trials < end):
-            nonce = self.trials % NONCES
-            count = min(pass_trials, NONCES - nonce, progress.trials_left(self.trials))
-            if end is not None:
-                count = min(count, end - self.trials)
-            began = time.perf_counter()
-            scan = await loop.run_in_executor(thread, kernel.scan, nonce, count)
-            seconds = time.perf_counter() - began
-            self.trials += scan.nonces
-            if scan.hits:
-                await self._take_hits(work, scan.hits, thread)
-            if progress.due(self.trials):
-                self.log_progress(self.trials)
-            if self.trials % NONCES == 0:
-                return
-            pass_trials = max(_FIRST_PASS_TRIALS, int(scan.nonces * min(_PASS_SECONDS / max(seconds, 1e-6), 2.0)))
+    async def _follow_jobs(self, threads: MiningThreads) -> None:
+        client = self.stratum_client
+        job = client.job
+        threads.mine(job)
+        while not client.is_closed:
+            job = await client.job_after(job)
+            threads.mine(job)
+        threads.stop()
 
-    async def _take_hits(self, work: Work, hits: tuple[Hit, ...], thread: ThreadPoolExecutor) -> None:
+    async def _tell_progress(self, progress_seconds: float) -> None:
+        status = StatusLine(self)
+        if not sys.stderr.isatty():
+            while True:
+                await asyncio.sleep(progress_seconds)
+                self.log_progress(self.trials)
+                traffic_log.info("%s", status.text())
+        with LiveLine(status) as line:
+            while True:
+                await asyncio.sleep(_DRAW_SECONDS)
+                line.draw(os.get_terminal_size(sys.stderr.fileno()).columns)
+
+    async def _take_hits(self, work: Work, hits: tuple[Hit, ...]) -> None:
         mining_job = work.mining_job
         blocks = []
         for hit in hits:
             is_block = hash_value(hit.hash) <= hit.chain.target(mining_job.network_target)
-            if hit.chain is Chain.BTC and (is_block or not self._is_stale(mining_job)):
-                self._submit(work, hit)
+            if hit.chain is Chain.BTC:
+                self.best_share = max(self.best_share, actual_difficulty(hit.hash))
+                if is_block or not self._is_stale(mining_job):
+                    await self._submit(work, hit)
             if is_block:
                 blocks.append(self._block(work, hit))
         if blocks:
-            await self._keep(blocks, thread)
+            await self._keep(blocks)
 
-    async def _keep(self, blocks: list[FoundBlock], thread: ThreadPoolExecutor) -> None:
+    async def _keep(self, blocks: list[FoundBlock]) -> None:
         """Neither a full disk nor a failing receiver ends the mining: the log has the blocks, too."""
         entries = [{"type": b.chain, "nonce": b.nonce, "height": b.height, "hash": b.hash} for b in blocks]
         try:
-            await asyncio.get_running_loop().run_in_executor(thread, save_blocks_to_file, entries, self._block_file)
+            await asyncio.to_thread(save_blocks_to_file, entries, self._block_file)
         except OSError as error:
             log.error("%d found blocks could not be written to %s: %s", len(blocks), self._block_file, error)
         if self._on_block is not None:
@@ -162,10 +215,18 @@ class AsyncMergeMiner:
         current = self.stratum_client.job
         return current is not None and current.job.prevhash != mining_job.job.prevhash
 
-    def _submit(self, work: Work, hit: Hit) -> None:
-        task = asyncio.get_running_loop().create_task(self.stratum_client.submit_work(work, hit.nonce))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _submit(self, work: Work, hit: Hit) -> None:
+        while len(self._submits) >= _MOST_UNANSWERED:
+            self._answered.clear()
+            await self._answered.wait()
+        submitting = self.stratum_client.submit_work(work, hit.nonce, version_bits=hit.version)
+        task = asyncio.get_running_loop().create_task(submitting)
+        self._submits.add(task)
+        task.add_done_callback(self._submitted)
+
+    def _submitted(self, task: asyncio.Task[bool]) -> None:
+        self._submits.discard(task)
+        self._answered.set()
 
     def _block(self, work: Work, hit: Hit) -> FoundBlock:
         client = self.stratum_client
@@ -175,7 +236,7 @@ class AsyncMergeMiner:
             height=work.mining_job.height,
             nonce=hit.nonce,
             hash=display(hit.hash),
-            header=work.header(hit.nonce),
+            header=work.header(hit.nonce, hit.version),
             worker=client.username,
             pool=f"{client.host}:{client.port}",
         )
@@ -186,29 +247,5 @@ class AsyncMergeMiner:
         return block
 
     async def _last_verdicts(self) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_LAST_VERDICTS_SECONDS)
-
-
-class _Progress:
-    """When the next progress line is due: by trials or by time."""
-
-    def __init__(self, trials: int, interval_trials: int | None, interval_seconds: float | None) -> None:
-        self._interval_trials = interval_trials
-        self._interval_seconds = interval_seconds
-        self._next_trials = trials + (interval_trials or 0)
-        self._next_seconds = time.monotonic() + (interval_seconds or 0.0)
-
-    def trials_left(self, trials: int) -> int:
-        """How many trials may pass before the next line."""
-        return self._next_trials - trials if self._interval_trials is not None else NONCES
-
-    def due(self, trials: int) -> bool:
-        """Whether a line is due now; if so, the next one is set."""
-        if self._interval_trials is not None and trials >= self._next_trials:
-            self._next_trials = trials + self._interval_trials
-            return True
-        if self._interval_seconds is not None and time.monotonic() >= self._next_seconds:
-            self._next_seconds = time.monotonic() + self._interval_seconds
-            return True
-        return False
+        if self._submits:
+            await asyncio.wait(self._submits, timeout=_LAST_VERDICTS_SECONDS)

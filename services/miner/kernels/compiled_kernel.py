@@ -8,7 +8,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from services.miner.chain import Chain
-from services.miner.kernels.compiler import CompiledPass, compiled
+from services.miner.kernels.compiler import CompiledPass, cached, compiled
 from services.miner.kernels.cpu import Cpu, proofs_for
 from services.miner.kernels.pass_function import MAX_CANDIDATES, MAX_VERSIONS
 from services.miner.kernels.scan import NONCES, PREFIX_BYTES, Hit, Scan, proof_of_work, with_version
@@ -48,11 +48,27 @@ def compile_kernels(chains: Iterable[Chain], cache: ObjectCache) -> CompiledKern
     """The fastest for this CPU, each tried before it is trusted. Raises WrongCodeError where one fails."""
     cpu = Cpu.host()
     proofs = proofs_for(cpu)
-    passes = {chain: compiled(proofs[chain], cpu, cache) for chain in chains}
-    for chain, tried in passes.items():
-        _try(chain, tried)
-    lanes = ", ".join(f"{chain.label}: {done.kind} x {done.lanes}" for chain, done in passes.items())
-    return CompiledKernels(passes, f"{cpu.description}; {lanes}")
+    return _tried(cpu, {chain: compiled(proofs[chain], cpu, cache) for chain in chains})
+
+
+def cached_kernels(chains: Iterable[Chain], cache: ObjectCache) -> CompiledKernels | None:
+    """The same from the cache alone; None where one of them is not in it."""
+    cpu = Cpu.host()
+    proofs = proofs_for(cpu)
+    passes = {}
+    for chain in chains:
+        found = cached(proofs[chain], cpu, cache)
+        if found is None:
+            return None
+        passes[chain] = found
+    return _tried(cpu, passes)
+
+
+def _tried(cpu: Cpu, passes: Mapping[Chain, CompiledPass]) -> CompiledKernels:
+    for chain, function in passes.items():
+        _try(chain, function)
+    lanes = ", ".join(f"{chain.label} {function.lanes} lanes" for chain, function in passes.items())
+    return CompiledKernels(passes, f"{cpu.description}, {lanes}")
 
 
 class CompiledKernel:

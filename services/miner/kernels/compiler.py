@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from services.miner.kernels.object_cache import ObjectCache
     from services.miner.kernels.pass_function import Proof
 
-Words = Any
 _SIGNATURE = (
     ctypes.c_uint64,
     ctypes.c_void_p,
@@ -50,14 +49,28 @@ class CompiledPass:
 
 def compiled(proof: Proof, cpu: Cpu, cache: ObjectCache) -> CompiledPass:
     """The proof's code for that CPU, from the cache or made now, which takes a second or so."""
+    found = cached(proof, cpu, cache)
+    if found is not None:
+        return found
+    machine = _machine(cpu)
+    code = machine.emit_object(llvm.parse_assembly(str(pass_module(proof))))
+    cache.write(_key(proof, cpu), code)
+    return _loaded(proof, machine, code)
+
+
+def cached(proof: Proof, cpu: Cpu, cache: ObjectCache) -> CompiledPass | None:
+    """The proof's code from the cache, if it is there."""
+    code = cache.read(_key(proof, cpu))
+    return None if code is None else _loaded(proof, _machine(cpu), code)
+
+
+def _machine(cpu: Cpu) -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu.name, features=cpu.feature_text(), opt=3)
-    key = _key(proof, cpu)
-    code = cache.read(key)
-    if code is None:
-        code = machine.emit_object(llvm.parse_assembly(str(pass_module(proof))))
-        cache.write(key, code)
+    return llvm.Target.from_default_triple().create_target_machine(cpu=cpu.name, features=cpu.feature_text(), opt=3)
+
+
+def _loaded(proof: Proof, machine: Any, code: bytes) -> CompiledPass:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()

@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 32
 _PRIVATE = 0o700
+_KEPT_FILES = 32
 
 
 def default_folder() -> Path | None:
@@ -52,6 +53,7 @@ class ObjectCache:
         try:
             temporary.write_bytes(hashlib.sha256(code).digest() + code)
             temporary.replace(folder / key)
+            _forget_oldest(folder)
         except OSError as error:
             log.debug("compiled code is not kept: %s", error)
 
@@ -67,3 +69,10 @@ class ObjectCache:
             return None
         owned = not hasattr(os, "getuid") or found.st_uid == os.getuid()
         return folder if owned and not stat.S_IMODE(found.st_mode) & 0o022 else None
+
+
+def _forget_oldest(folder: Path) -> None:
+    """Each version of the project, and of LLVM, has keys of its own."""
+    files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+    for path in files[:-_KEPT_FILES]:
+        path.unlink(missing_ok=True)

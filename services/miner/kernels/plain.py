@@ -32,7 +32,7 @@ class HashlibKernel:
     """Scans the nonces of one header; see :class:`services.miner.kernels.scan.Kernel`."""
 
     def __init__(self, prefix: bytes, targets: Mapping[Chain, int]) -> None:
-        self.versions = (int.from_bytes(prefix[:4], "little"),)
+        self.versions: tuple[int, ...] = (int.from_bytes(prefix[:4], "little"),)
         self._prefix = prefix
         self._targets = dict(targets)
         self._tetra = TetraScan(prefix) if Chain.TETRAPOW in self._targets else None

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.command import probe
@@ -20,6 +19,7 @@ from services.tests.free_port import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
 
     import pytest
 
@@ -203,22 +203,6 @@ async def test_endless_lines_are_cut() -> None:
     code = "import sys, time; sys.stdout.write('x' * 100_000); sys.stdout.flush(); time.sleep(60)"
     async with running([program("a", code)]) as (run, _):
         await run.until(lambda: run.written.count("a  | xxx") >= 4)
-
-
-async def test_a_patient_service_gets_the_lowest_priority(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
-    async with running([replace(server("a", port, tmp_path / "journal"), is_patient=True)]) as (run, _):
-        await asyncio.wait_for(run.ready.wait(), 30)
-        assert os.getpriority(os.PRIO_PROCESS, run.pid("a")) == 19
-        assert _nice_of_session(run.pid("a")) in (None, 19)
-
-
-def _nice_of_session(pid: int) -> int | None:
-    """None where this kernel knows no such thing."""
-    try:
-        return int(Path(f"/proc/{pid}/autogroup").read_text().split()[-1])
-    except OSError:
-        return None
 
 
 WAITER = """

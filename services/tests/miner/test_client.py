@@ -43,7 +43,7 @@ async def test_handshake_and_first_job(caplog: pytest.LogCaptureFixture) -> None
         )
         assert client.job_data is None
         await client.connect()
-        job = await client.wait_for_job()
+        job = await client.job_after(None)
         assert job is not None
         assert (job.difficulty, job.height, job.extranonce1.hex(), job.extranonce2_size) == (
             0.5,
@@ -110,7 +110,7 @@ async def test_a_pool_without_configure_gets_no_version_bits() -> None:
     async with ScriptedPool(configure=Exception([20, "Not supported.", None])) as pool:
         pool.after_subscribe = [notify("j1")]
         async with receiving(pool) as client:
-            await client.wait_for_job()
+            await client.job_after(None)
             assert await client.submit_share("j1", 7)
             assert pool.asked("submit") == [["wallet.rig", "j1", "00000000", "65000000", "00000007"]]
 
@@ -119,7 +119,7 @@ async def test_what_is_not_given_is_what_was_mined_last() -> None:
     async with ScriptedPool() as pool:
         pool.after_subscribe = [notify("j1")]
         async with receiving(pool) as client:
-            job = await client.wait_for_job()
+            job = await client.job_after(None)
             assert job is not None
             work = client.next_work(job)
             assert await client.submit_share("j1", 0xDEADBEEF)
@@ -135,7 +135,7 @@ async def test_verdicts_are_counted() -> None:
     async with ScriptedPool() as pool:
         pool.after_subscribe = [notify("j1")]
         async with receiving(pool) as client:
-            await client.wait_for_job()
+            await client.job_after(None)
             assert await client.submit_share("j1", 1)
             for error in ([21, "Stale", None], [22, "Duplicate", None], [23, "Low", None]):
                 pool.answers["submit"] = Exception(error)
@@ -150,7 +150,7 @@ async def test_extranonce2_never_starts_over() -> None:
         async with receiving(pool) as client:
             seen = set()
             for round_number in range(3):
-                job = await client.wait_for_job()
+                job = await client.job_after(None)
                 assert job is not None
                 seen |= {client.next_work(job).extranonce2 for _ in range(5)}
                 assert len(seen) == 5 * (round_number + 1)
@@ -162,7 +162,7 @@ async def test_extranonce_and_difficulty_hold_from_the_next_job_on() -> None:
     async with ScriptedPool() as pool:
         pool.after_subscribe = [set_difficulty(2), notify("j1")]
         async with receiving(pool) as client:
-            first = await client.wait_for_job()
+            first = await client.job_after(None)
             await pool.wait_for("extranonce.subscribe")
             change = {"id": None, "method": "mining.set_extranonce", "params": ["ffff", 6]}
             pool.say(set_difficulty(0.25), change)
@@ -185,7 +185,7 @@ async def test_senseless_lines_are_survived(junk: bytes) -> None:
         async with receiving(pool) as client:
             await pool.wait_for("extranonce.subscribe")
             pool.say(junk, notify("j1"))
-            job = await client.wait_for_job()
+            job = await client.job_after(None)
             assert job is not None
             assert job.job.job_id == "j1"
 
@@ -194,13 +194,13 @@ async def test_reconnects_until_the_pool_is_back() -> None:
     async with ScriptedPool() as pool:
         pool.after_subscribe = [notify("j1")]
         async with receiving(pool) as client:
-            assert await client.wait_for_job()
+            assert await client.job_after(None)
             pool.answers["authorize"] = False
             pool.cut()
             await pool.wait_for("authorize", 2)
             assert not client.connected
             pool.answers["authorize"] = True
-            assert await client.wait_for_job()
+            assert await client.job_after(None)
             assert client.connected
             assert pool.asked("subscribe")[1] == ["sharehouse-miner/0.1", "s1"], "it asks for its session"
 
@@ -209,7 +209,7 @@ async def test_a_share_in_flight_is_lost_with_its_session() -> None:
     async with ScriptedPool() as pool:
         pool.after_subscribe = [notify("j1")]
         async with receiving(pool) as client:
-            await client.wait_for_job()
+            await client.job_after(None)
             pool.answers["submit"] = None
             pool.answers["subscribe"] = [[["mining.notify", "s2"]], "0a0b0c0d", 4]
             share = asyncio.create_task(client.submit_share("j1", 7))
@@ -224,7 +224,7 @@ async def test_a_share_in_flight_is_sent_again_where_the_session_goes_on() -> No
     async with ScriptedPool() as pool:
         pool.after_subscribe = [notify("j1")]
         async with receiving(pool) as client:
-            await client.wait_for_job()
+            await client.job_after(None)
             pool.answers["submit"] = None
             shares = [asyncio.create_task(client.submit_share("j1", nonce)) for nonce in (7, 8)]
             await pool.wait_for("submit", 2)
@@ -241,7 +241,7 @@ async def test_reconnecting_elsewhere_is_refused() -> None:
         pool.after_subscribe = [notify("j1")]
         other.after_subscribe = [notify("j2")]
         async with receiving(pool) as client:
-            await client.wait_for_job()
+            await client.job_after(None)
             pool.say(
                 {"id": None, "method": "client.reconnect", "params": ["evil.example", other.port, 0]}, notify("j3")
             )
@@ -258,7 +258,7 @@ async def test_closing_ends_everything_soon() -> None:
     async with ScriptedPool(subscribe=None) as pool:
         client = client_of(pool)
         receiver = asyncio.create_task(client.receive_jobs())
-        waiter = asyncio.create_task(client.wait_for_job())
+        waiter = asyncio.create_task(client.job_after(None))
         await pool.wait_for("subscribe")
         await client.close()
         await receiver

@@ -16,7 +16,7 @@ import pytest
 from async_merge_miner import AsyncMergeMiner, AsyncStratumClient, tetrapow_hash
 from services.demo.options import DemoPoolOptions
 from services.demo.server import DemoPoolServer
-from services.miner.kernels.scan import NONCES
+from services.miner import mining_threads
 from services.miner.options import MinerOptions
 from services.miner.server import serve
 from services.tests.miner.relay import LosingRelay
@@ -204,11 +204,13 @@ async def test_a_new_job_is_mined_within_a_few_passes(tmp_path: Path) -> None:
     assert client.shares.rejected == 0
 
 
-async def test_the_nonce_space_is_followed_by_the_next_extranonce2(tmp_path: Path) -> None:
+async def test_the_nonce_space_is_followed_by_the_next_extranonce2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mining_threads, "NONCES", 7000)
     async with pool(tmp_path) as server:
         client = AsyncStratumClient("127.0.0.1", server.port, "wallet.rig", "x")
         miner = AsyncMergeMiner(client, b"", block_file=tmp_path / "blocks.json")
-        miner.trials = NONCES - 5000
         drawn: list[bytes] = []
         next_work = client.next_work
 
@@ -219,8 +221,8 @@ async def test_the_nonce_space_is_followed_by_the_next_extranonce2(tmp_path: Pat
 
         client.next_work = note  # type: ignore[method-assign]
         await client.connect()
-        await asyncio.gather(client.receive_jobs(), miner.mine(10_000, 100_000))
-    assert len(set(drawn)) == len(drawn) == 2
+        await asyncio.gather(client.receive_jobs(), miner.mine(20_000, 100_000))
+    assert len(set(drawn)) == len(drawn) == 3
     assert client.shares.accepted == len(logged(tmp_path)) > 10
     assert client.shares.rejected == 0
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from services.miner.kernels.object_cache import ObjectCache
@@ -33,6 +34,16 @@ def test_a_folder_that_others_may_write_to_is_not_used(tmp_path: Path) -> None:
     assert cache.read("key") is None
     cache.write("other", b"code")
     assert not (folder / "other").exists()
+
+
+def test_the_oldest_are_forgotten(tmp_path: Path) -> None:
+    cache = ObjectCache(tmp_path / "cache")
+    for number in range(40):
+        cache.write(f"{number}", b"code")
+        os.utime(tmp_path / "cache" / f"{number}", (number, number))
+    assert cache.read("39") == b"code"
+    assert cache.read("0") is None
+    assert len(list((tmp_path / "cache").iterdir())) <= 33
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
