@@ -154,9 +154,5 @@ class Line:
             self._has_more_news = False
             self._tell()
         elif self._job_since is not None:
-            # Comes after all the writes that have just been asked for.
-            asyncio.get_running_loop().call_soon(self._fanned_out, self._job_since)
+            self._pool.lines.fanned_out(self._job_since)
             self._job_since = None
-
-    def _fanned_out(self, since: float) -> None:
-        self._pool.metrics.fanout.observe(asyncio.get_running_loop().time() - since)

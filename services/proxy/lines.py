@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from services.proxy.line import Line
@@ -22,6 +23,7 @@ class Lines:
         self._expected_room = shared_room(_LARGEST_ROOM_SIZE)
         # Those that had room when last looked at.
         self._roomy: dict[Line, None] = {}
+        self._job_since: float | None = None
 
     def join(self, miner: Miner) -> Line:
         """Finds or opens a line for a miner, and sets it to work there."""
@@ -46,6 +48,21 @@ class Lines:
         """A pool has told how many miners a line takes; the next lines will hardly take more."""
         self._expected_room = room
         self.left(line)
+
+    def fanned_out(self, since: float) -> None:
+        """A line's miners have the job that was read at ``since``, but for the writing.
+
+        Of many lines in one turn, the one that waited longest is measured.
+        """
+        if self._job_since is None:
+            # Comes after all the writes that have been asked for.
+            asyncio.get_running_loop().call_soon(self._written)
+            self._job_since = since
+
+    def _written(self) -> None:
+        assert self._job_since is not None
+        self._pool.metrics.fanout.observe(asyncio.get_running_loop().time() - self._job_since)
+        self._job_since = None
 
     def _find(self) -> Line:
         for line in tuple(self._roomy):

@@ -273,7 +273,9 @@ class Upstream(asyncio.Protocol):
                     self._clear_timer()
                 self._clean_jobs += job.clean_jobs
                 received_ms = time.time_ns() // 1_000_000
-                self.current = Work(job, self, self.extranonce, self._clean_jobs, self._loop.time(), received_ms)
+                self.current = Work(
+                    job, self, self.extranonce, self._clean_jobs, self._loop.time(), received_ms, job.content_key()
+                )
                 self.current_prevhash = job.prevhash
                 if self.is_alive:
                     self.listener.job_received(self.current)

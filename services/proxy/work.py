@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from secrets import randbits
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from services.stratum.difficulty import bits_to_target
-from services.stratum.job import NOTIFY_HEAD
 
 if TYPE_CHECKING:
     from services.proxy.upstream import Upstream
@@ -18,17 +17,17 @@ if TYPE_CHECKING:
 KEPT_SECONDS: Final = 300.0
 MOST_KEPT: Final = 4
 """So many times the jobs that are kept in any case."""
+_TARGETS_KEPT = 16
 
 # One count for all connections, so that an id from before a reconnect is unknown, never another job's.
 _job_numbers = count(randbits(24))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Work:
+class Work(NamedTuple):
     """A job as its pool sent it, and the connection that it came by. ``received_seconds`` is monotonic.
 
     ``extranonce`` is the pool's extranonce1 and the size of its extranonce2; ``clean_jobs`` counts the upstream's jobs
-    that made miners drop what they had.
+    that made miners drop what they had. ``key`` names the job's content.
     """
 
     job: Job
@@ -37,16 +36,15 @@ class Work:
     clean_jobs: int
     received_seconds: float
     received_ms: int
-    key: bytes = field(init=False)
-    network_target: int = field(init=False)
+    key: bytes
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", self.job.content_key())
-        object.__setattr__(self, "network_target", _target_or_zero(self.job.nbits))
+    @property
+    def network_target(self) -> int:
+        """What a block's hash must not exceed; 0 where the pool sent nonsense: no share meets it."""
+        return _target_or_zero(self.job.nbits)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SentJob:
+class SentJob(NamedTuple):
     """A job as one miner got it, with all that a share for it is judged by.
 
     ``difficulty`` is what the miner had been told, ``pool_difficulty`` what the pool wanted, when it was sent.
@@ -62,8 +60,7 @@ class SentJob:
 
     def notify(self, *, clean_jobs: bool) -> bytes:
         """The mining.notify line that the miner is sent."""
-        tail = self.work.job.notify_tail(self.layout.coinbase1_tail, self.ntime, clean_jobs)
-        return b"".join((NOTIFY_HEAD, self.job_id.encode(), tail))
+        return self.work.job.notify_line(self.job_id, self.layout.coinbase1_tail, self.ntime, clean_jobs=clean_jobs)
 
 
 class SentJobs:
@@ -105,8 +102,9 @@ def new_job_id() -> str:
     return f"{next(_job_numbers):x}"
 
 
+@lru_cache(maxsize=_TARGETS_KEPT)
 def _target_or_zero(nbits: int) -> int:
     try:
         return bits_to_target(nbits.to_bytes(4, "big"))
     except ValueError:
-        return 0  # a pool's nonsense: no share meets it
+        return 0

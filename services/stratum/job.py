@@ -18,9 +18,9 @@ MAX_COINBASE_BYTES = 128 * 1024
 _SHARED_JOBS = 64
 _SHARED_CHARS = 16 * 1024
 """A pool sends a job to each of its connections: read once, it is one object for all of them."""
-NOTIFY_HEAD = b'{"id":null,"method":"mining.notify","params":["'
-"""What comes before the job id in a mining.notify line."""
-_TAILS_KEPT = 16
+_TEXTS_KEPT = 16
+_NOTIFY = b'{"id":null,"method":"mining.notify","params":["'
+_CLEAN = (b'",false]}\n', b'",true]}\n')
 _WORD = re.compile(rb"(.)(.)(.)(.)", re.DOTALL)
 
 
@@ -56,7 +56,7 @@ class Job:
         if not isinstance(branch, list) or len(branch) > MAX_MERKLE_BRANCH:
             raise ProtocolError(f"merkle branch is not a list of at most {MAX_MERKLE_BRANCH} hashes")
         content = (prevhash, coinbase1, coinbase2, version, nbits, ntime, *branch)
-        if not all(isinstance(text, str) for text in content):
+        if set(map(type, content)) != {str}:
             raise ProtocolError("notify with a field that is not hex")
         if len(coinbase1) + len(coinbase2) > 2 * MAX_COINBASE_BYTES:
             raise ProtocolError(f"coinbase longer than {MAX_COINBASE_BYTES} bytes")
@@ -77,18 +77,11 @@ class Job:
             self.clean_jobs,
         ]
 
-    @lru_cache(maxsize=_TAILS_KEPT)  # noqa: B019 - a job's text is kept no longer than its turn lasts
-    def notify_tail(self, coinbase1_tail: bytes, ntime: int, clean_jobs: bool) -> bytes:
-        """What comes after the job id in a mining.notify line for a miner; ``coinbase1_tail`` follows coinbase1.
-
-        All miners of a pool connection get the same, so it is made once.
-        """
-        branch = ",".join(f'"{sibling.hex()}"' for sibling in self.merkle_branch)
-        return (
-            f'","{swap_words(self.prevhash).hex()}","{self.coinbase1.hex()}{coinbase1_tail.hex()}",'
-            f'"{self.coinbase2.hex()}",[{branch}],"{self.version:08x}","{self.nbits:08x}",'
-            f'"{ntime:08x}",{"true" if clean_jobs else "false"}]}}\n'
-        ).encode()
+    def notify_line(self, job_id: str, coinbase1_tail: bytes, ntime: int, *, clean_jobs: bool) -> bytes:
+        """The mining.notify line for a miner; ``job_id`` needs no quoting, ``coinbase1_tail`` follows coinbase1."""
+        before, after = _notify_text(self)
+        tail = coinbase1_tail.hex().encode()
+        return b"".join((_NOTIFY, job_id.encode(), before, tail, after, b"%08x" % ntime, _CLEAN[clean_jobs]))
 
     def content_key(self) -> bytes:
         """16 bytes that name the job's content, whatever its id: SHA-256 over each field with its length."""
@@ -148,6 +141,16 @@ def _job(
         int.from_bytes(_hex(nbits, "nbits", 4), "big"),
         int.from_bytes(_hex(ntime, "ntime", 4), "big"),
         clean_jobs,
+    )
+
+
+@lru_cache(maxsize=_TEXTS_KEPT)
+def _notify_text(job: Job) -> tuple[bytes, bytes]:
+    """What is the same for all miners that get a job: between job id and coinbase1's tail, and from there to ntime."""
+    branch = ",".join(f'"{sibling.hex()}"' for sibling in job.merkle_branch)
+    return (
+        f'","{swap_words(job.prevhash).hex()}","{job.coinbase1.hex()}'.encode(),
+        f'","{job.coinbase2.hex()}",[{branch}],"{job.version:08x}","{job.nbits:08x}","'.encode(),
     )
 
 
