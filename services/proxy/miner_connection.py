@@ -32,6 +32,8 @@ class MinerConnection(asyncio.Protocol):
         "_budget",
         "_connections",
         "_draining",
+        "_due_at",
+        "_due_slot",
         "_flush_due",
         "_half_closed",
         "_has_backlog",
@@ -41,8 +43,6 @@ class MinerConnection(asyncio.Protocol):
         "_pool",
         "_port",
         "_reading",
-        "_timer",
-        "_timer_at",
         "_told_to_slow_down",
         "_transport",
         "_why",
@@ -57,8 +57,8 @@ class MinerConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reading: Reading
         self._budget = MessageBudget(pool.limits.messages_per_second, pool.gate.clock())
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._due_at = 0.0
+        self._due_slot = 0
         self._flush_due = self._half_closed = self._draining = self._has_backlog = self._told_to_slow_down = False
         self._is_new = True
         self._why = ""
@@ -107,9 +107,7 @@ class MinerConnection(asyncio.Protocol):
             transport.write_eof()
         else:
             transport.close()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(_LINGER_SECONDS if linger else _CLOSE_SECONDS, transport.abort)
+        self._fall_due_at(self._loop.time() + (_LINGER_SECONDS if linger else _CLOSE_SECONDS))
 
     # asyncio.Protocol
 
@@ -133,7 +131,7 @@ class MinerConnection(asyncio.Protocol):
         log.info("connect", miner=self.miner.address, pool_label=pool.options.name)
         transport.set_write_buffer_limits(high=pool.limits.queued_bytes)
         keep_alive(transport.get_extra_info("socket"))
-        self._set_timer(self.miner.next_due)
+        self._fall_due_at(self.miner.next_due)
 
     def data_received(self, data: bytes) -> None:
         if self._why:
@@ -171,8 +169,7 @@ class MinerConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._connections.discard(self)
         self._pool.gate.leave(self._host)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._pool.deadlines.drop(self, self._due_slot)
         miner, metrics = self.miner, self._pool.metrics
         miner.leave()
         reason = self._why or ("connection error" if error else "closed by miner")
@@ -256,21 +253,24 @@ class MinerConnection(asyncio.Protocol):
                 self._loop.call_soon(self._take_backlog)
         if self._half_closed and not self._is_owed:
             self.close("closed by miner")
-        elif (due := self.miner.next_due) < self._timer_at:
-            self._set_timer(due)
+        elif (due := self.miner.next_due) < self._due_at:
+            self._fall_due_at(due)
 
-    def _tick(self) -> None:
+    def fall_due(self) -> None:
+        """Time has passed."""
+        if self._why:
+            self.abort()
+            return
         try:
             self.miner.tick()
         except Exception:
             log.exception("miner_error", miner=self.miner.address)
             self.close("internal error")
         self._flush()
-        self._set_timer(self.miner.next_due)
-
-    def _set_timer(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         if not self._why:
-            self._timer_at = at
-            self._timer = self._loop.call_at(at, self._tick)
+            self._fall_due_at(self.miner.next_due)
+
+    def _fall_due_at(self, at: float) -> None:
+        self._pool.deadlines.drop(self, self._due_slot)
+        self._due_at = at
+        self._due_slot = self._pool.deadlines.wake(self, at)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.proxy.deadlines import Deadlines
 from services.proxy.difficulty_policy import DedicatedDifficulty, SharedDifficulty
 from services.proxy.lines import Lines
 from services.proxy.pool_latency import PoolLatency
@@ -57,6 +58,7 @@ class Pool:
         self.gate = gate
         self.sessions = sessions
         self.seen = SeenHeaders()
+        self.deadlines = Deadlines()
         self.upstreams: set[Upstream] = set()
         """Every connection to the pool that is not closed, also those that only wait for last verdicts."""
         self.dialers: set[Dialer] = set()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.proxy.deadlines import Deadlines
+
 
 class SilenceWatch:
     """Calls ``silent`` once nothing was heard for ``seconds``; watches from ``begin`` to ``stop``.
@@ -15,19 +17,20 @@ class SilenceWatch:
     That proves nothing yet: a pool that lives may have nothing to say. But it answers a new connection, a dead one not.
     """
 
-    __slots__ = ("_loop", "_seconds", "_silent", "_timer", "heard_at")
+    __slots__ = ("_deadlines", "_loop", "_seconds", "_silent", "_slot", "heard_at")
 
-    def __init__(self, seconds: float, silent: Callable[[], None]) -> None:
+    def __init__(self, seconds: float, silent: Callable[[], None], deadlines: Deadlines) -> None:
         self._seconds = seconds
         self._silent = silent
+        self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._slot: int | None = None
         self.heard_at = self._loop.time()
 
     def begin(self) -> None:
         """The time counts from when the pool was heard last. Idempotent."""
-        if self._timer is None:
-            self._timer = self._loop.call_at(self.heard_at + self._seconds, self._look)
+        if self._slot is None:
+            self._slot = self._deadlines.wake(self, self.heard_at + self._seconds)
 
     def heard(self) -> None:
         """The pool sent something."""
@@ -35,11 +38,12 @@ class SilenceWatch:
 
     def stop(self) -> None:
         """Watches no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._slot is not None:
+            self._deadlines.drop(self, self._slot)
 
-    def _look(self) -> None:
-        self._timer = None
+    def fall_due(self) -> None:
+        """Time has passed."""
+        self._slot = None
         if self._loop.time() >= self.heard_at + self._seconds:
             self._silent()
         else:

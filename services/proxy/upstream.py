@@ -121,7 +121,9 @@ class Upstream(asyncio.Protocol):
         )
         self._clean_jobs = self._unreadable = 0
         self._gauge: Gauge | None = None
-        self.silence = SilenceWatch(self._patience.idle_seconds, partial(self.end, "the pool is silent"))
+        self.silence = SilenceWatch(
+            self._patience.idle_seconds, partial(self.end, "the pool is silent"), pool.deadlines
+        )
         self._opened_at = self._loop.time()
 
     @property
