@@ -14,7 +14,7 @@ from services.tests.operations.conftest import ROOT, UNPREFIXED, metrics_named
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROXY_ROOMS = ("proxy", "warehouse")
+LOGGING_ROOMS = ("proxy", "warehouse", "command")
 LEVELS = {"info", "warning", "error"}
 ELSEWHERE = {"SPOOL", "DATA"}
 """Words in capitals that stand for a folder."""
@@ -80,8 +80,8 @@ def test_the_events_of_the_log_that_it_explains_are_there(operations: str) -> No
 
 
 def _events() -> Iterator[str]:
-    """What proxy, spool and shipper log; exceptions are the program's own mistakes."""
-    for room in PROXY_ROOMS:
+    """What services log; exceptions are the program's own mistakes."""
+    for room in LOGGING_ROOMS:
         for path in (ROOT / "services" / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:

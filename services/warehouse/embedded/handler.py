@@ -235,7 +235,7 @@ class Handler:
                 await reader.write(response, encoder.flush())
             await reader.write_end(response)
         except TimeoutError:
-            reader.drop("reader_stalled")
+            reader.drop(stalled=True)
         return response
 
 

@@ -48,10 +48,13 @@ class Reader:
         async with self._waiting():
             await response.write_eof()
 
-    def drop(self, reason: str) -> None:
-        """Close the connection, which cancels the statement."""
+    def drop(self, *, stalled: bool) -> None:
+        """Close the connection, which cancels the statement; ``stalled``: nothing at all was taken any more."""
         self.dropped = True
-        log.warning(reason, peer=self._request.remote, waited_seconds=round(self.waited_seconds(), 1))
+        waited_seconds = round(self.waited_seconds(), 1)
+        log.warning(
+            "reader_stalled" if stalled else "reader_too_slow", peer=self._request.remote, waited_seconds=waited_seconds
+        )
         if self._request.transport is not None:
             self._request.transport.abort()
 
@@ -111,4 +114,4 @@ class ReadPlaces:
         staying = [reader for reader in self._readers if not reader.dropped]
         slowest = max(staying, key=Reader.waited_seconds, default=None)
         if slowest is not None and slowest.waited_seconds() >= self._patience_seconds:
-            slowest.drop("reader_too_slow")
+            slowest.drop(stalled=False)
