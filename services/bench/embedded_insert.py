@@ -11,12 +11,13 @@ import http.client
 import io
 import multiprocessing
 import os
-import socket
 import statistics
 import struct
 import tempfile
 import time
 from pathlib import Path
+
+from services.bench.processes import free_port, wait_for_clickhouse
 
 TABLE = (
     "CREATE TABLE {name} (ts DateTime64(3), worker LowCardinality(String), accepted UInt8, difficulty Float64,"
@@ -83,34 +84,18 @@ class InProcess:
         self._engine.close()
 
 
-def wait_until_served(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-            connection.request("GET", "/ping")
-            connection.getresponse().read()
-            connection.close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError("the embedded server does not answer")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batches", type=int, default=30)
     parser.add_argument("--rows", type=int, default=50_000)
     arguments = parser.parse_args()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="embedded-insert-") as folder:
         process = multiprocessing.get_context("spawn").Process(
             target=serve_in, args=(f"{folder}/served", port), daemon=True
         )
         process.start()
-        wait_until_served(port)
+        wait_for_clickhouse(port)
         served, inside = Served(port), InProcess(Path(folder) / "inside")
         seconds: dict[str, list[float]] = {"served": [], "in process": []}
         for number in range(arguments.batches + 2):
