@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from services.command import configuration, layers, options, ports
+from services.command import configuration, host_names, layers, options, ports, tokens
 from services.command.data_folder import DataFolder
 from services.command.preparation import prepare
 from services.command.settings import Settings
@@ -47,6 +47,10 @@ def check(config: Path | None, data: Path, say: Callable[[str], None], *, with_d
             say(f"certificate: {certificate.certificate}, its key: {certificate.key}")
         bucket = prepared.plan.bucket
         say(f"old shares: {bucket.url if bucket else 'local disk only (no AWS_S3_BUCKET is set)'}")
+        for sentence in host_names.unresolved(host_names.told(prepared.plan.configuration)):
+            say(f"warning: {sentence}")
+    for sentence in tokens.short(found.settings):
+        say(f"warning: {sentence}")
     with problems.gathered():
         _tell_limits(found, say)
     if found.loaded.is_sound:

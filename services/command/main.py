@@ -134,11 +134,12 @@ def proxy_command(
 @app.command("api", epilog="Example: API_HOST=0.0.0.0 API_TOKENS=... sharehouse api")
 def api_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
     """Run the REST API alone."""
-    from services.command import options
+    from services.command import options, tokens
     from services.command.run import run
 
     found = _start("api", config, data)
     chosen = options.api(found)
+    tokens.warn(found.settings, "api_tokens", "rewards_post_token")
     from services.api.server import serve
     from services.command.schema_watch import with_schema_watch
 
@@ -148,11 +149,12 @@ def api_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = conf
 @app.command("dashboard", epilog="Example: DASHBOARD_PORT=5001 sharehouse dashboard")
 def dashboard_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
     """Run the dashboard alone."""
-    from services.command import options
+    from services.command import options, tokens
     from services.command.run import run
 
     found = _start("dashboard", config, data)
     chosen = options.dashboard(found)
+    tokens.warn(found.settings, "dashboard_tokens")
     from services.command.schema_watch import with_schema_watch
     from services.dashboard.server import serve
 

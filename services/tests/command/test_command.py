@@ -64,7 +64,7 @@ def sharehouse(
         env=_environment(environment or {}),
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
     )
 
@@ -236,7 +236,11 @@ def test_a_service_that_needs_no_pool_starts_on_the_shipped_file(service: str, t
     environment = {"API_TOKENS": "hunter2", "MINING_POOL_HOST": "127.0.0.1", "MINING_POOL_PORT": "1"}
     arguments = (service, "--config", str(ROOT / "config" / "config.toml"), "--data", str(tmp_path))
     with started(*arguments, cwd=tmp_path, environment=environment) as (process, lines):
-        assert any(listening[service] in line for line in lines), f"{service} ended before it was up"
+        read: list[str] = []
+        while not read or (read[-1] and listening[service] not in read[-1]):
+            read.append(lines.readline())
+        assert read[-1], f"{service} ended before it was up"
+        assert any("short_token" in line for line in read) == (service == "api")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +24,17 @@ def bare_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
+    # No name service answers in a test.
+    monkeypatch.setattr(socket, "getaddrinfo", _no_such_name)
+
+
+_getaddrinfo = socket.getaddrinfo
+
+
+def _no_such_name(host: Any, *others: Any, **more: Any) -> list[Any]:
+    if host == "pool.test":
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return _getaddrinfo(host, *others, **more)
 
 
 def _problems(tmp_path: Path, config: str = POOL) -> tuple[str, ...]:
@@ -38,6 +50,23 @@ def _problems(tmp_path: Path, config: str = POOL) -> tuple[str, ...]:
 
 def test_what_can_stand_passes(tmp_path: Path) -> None:
     assert _problems(tmp_path) == ()
+
+
+def test_what_may_not_be_meant_is_told_and_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKENS", "0123456789abcdef,0123456789abcde")
+    monkeypatch.setenv("DASHBOARD_TOKENS", "0123456789abcdef")
+    (tmp_path / "c.toml").write_text(POOL + 'fallbacks = [{ host = "10.0.0.1", port = 1, user = "w", pass = "x" }]\n')
+    told: list[str] = []
+    check(tmp_path / "c.toml", tmp_path / "data", told.append)
+    assert [line for line in told if line.startswith("warning: ")] == [
+        "warning: pools.normal.host: pool.test does not resolve now: Name or service not known",
+        (
+            "warning: API_TOKENS holds a token of fewer than 16 characters, too short to withstand guessing;"
+            " scripts/generate_token.py makes good ones"
+        ),
+    ]
+    assert told[-1] == "all of it can stand"
+    assert "0123456789abcde" not in "".join(told)
 
 
 @pytest.mark.parametrize(
