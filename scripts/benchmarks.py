@@ -19,6 +19,7 @@ BENCHMARKS = {
     "page_queries": ("the readers' queries over a day of shares, against raw shares and SELECT 1", ["--millions", "1"]),
     "proxy_cpu": ("CPU per share through the proxy, against HAProxy as a mere relay", ["--shares", "10000"]),
     "proxy_latency": ("time from submit to reply, against HAProxy as a mere relay", ["--seconds", "5"]),
+    "proxy_workers": ("several proxy processes on one port, against one", ["--shares", "10000"]),
     "proxy_fan_out": ("time of a notify to the last of many miners, against HAProxy", ["--rounds", "3"]),
 }
 

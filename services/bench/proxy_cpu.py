@@ -47,7 +47,7 @@ def stored(address: ClickHouseAddress) -> int:
 def measure(way: Way, shares: int, address: ClickHouseAddress | None) -> tuple[float, float]:
     """Microseconds of CPU per share, and shares a second of wall-clock time."""
     before = stored(address) if address else 0
-    cpu, started = cpu_seconds(way.pid), time.monotonic()
+    cpu, started = cpu_seconds(*way.pids), time.monotonic()
     tally = asyncio.run(load(way.port, shares=shares, connections=CONNECTIONS, window=WINDOW))
     seconds = time.monotonic() - started
     if tally.refused:
@@ -57,7 +57,7 @@ def measure(way: Way, shares: int, address: ClickHouseAddress | None) -> tuple[f
         if time.monotonic() > deadline:
             sys.exit(f"not a valid run: {tally.accepted} shares accepted, {now} stored")
         time.sleep(0.2)
-    return (cpu_seconds(way.pid) - cpu) / tally.accepted * 1e6, tally.accepted / seconds
+    return (cpu_seconds(*way.pids) - cpu) / tally.accepted * 1e6, tally.accepted / seconds
 
 
 def main() -> None:

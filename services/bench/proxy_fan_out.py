@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=["dedicated", "shared"], default="dedicated", help="the proxy's mode")
     arguments = parser.parse_args()
     with rig(refresh_seconds=_REFRESH_SECONDS, mode=arguments.mode) as ways:
-        memory = uvloop.run(_memory(ways.proxy.pid, ways.proxy.port, arguments.joining))
+        memory = uvloop.run(_memory(ways.proxy.pids[0], ways.proxy.port, arguments.joining))
         fan_out, joined = {}, {}
         for way in (ways.relay, ways.proxy):
             times = uvloop.run(_fan_out(ways.pool_port, way.port, arguments.miners, arguments.rounds))

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -39,30 +39,38 @@ _NEVER_SECONDS: Final = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way to the pool: the port to connect to, and the process whose cost it is."""
+    """A way to the pool: the port to connect to, and the processes whose cost it is; where they serve metrics."""
 
     name: str
     port: int
-    pid: int
+    pids: tuple[int, ...]
+    metrics_ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """``relay`` and ``proxy`` lead to the same pool, which listens on ``pool_port``; shares end in ``clickhouse``."""
+    """``relay``, ``proxy`` and ``crew`` lead to the same pool, which listens on ``pool_port``.
+
+    ``crew`` is several proxy processes on one port, where they were asked for. Shares end in ``clickhouse``.
+    """
 
     pool_port: int
     relay: Way
     proxy: Way
+    crew: Way | None
     clickhouse: ClickHouseAddress
 
 
 @contextlib.contextmanager
-def rig(*, refresh_seconds: float = _NEVER_SECONDS, mode: Mode = "dedicated", one_in: int = 1) -> Iterator[Rig]:
+def rig(
+    *, refresh_seconds: float = _NEVER_SECONDS, mode: Mode = "dedicated", one_in: int = 1, workers: int = 1
+) -> Iterator[Rig]:
     """Starts everything, with every limit lifted that a load from one address would hit.
 
     The relay and the proxy run on MEASURED_CORE, everything else, the caller too, on OTHER_CORE. The pool validates
     every share, of 12 merkle branches; it sends its job again every ``refresh_seconds``. In shared mode the
-    proxy's pool may be a harder one, which takes one share in ``one_in``.
+    proxy's pool may be a harder one, which takes one share in ``one_in``. More than one of ``workers`` make a crew
+    beside the proxy.
     """
     os.sched_setaffinity(0, {OTHER_CORE})
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as running:
@@ -82,7 +90,7 @@ def rig(*, refresh_seconds: float = _NEVER_SECONDS, mode: Mode = "dedicated", on
             pools=(
                 PoolOptions(
                     "normal",
-                    free_port(),
+                    0,
                     "127.0.0.1",
                     harder.port,
                     # This pool takes 32 names on one connection.
@@ -94,13 +102,32 @@ def rig(*, refresh_seconds: float = _NEVER_SECONDS, mode: Mode = "dedicated", on
             spool=folder / "spool",
             clickhouse=address,
             host="127.0.0.1",
-            metrics_port=free_port(),
             limits=Limits(connections_per_address=20_000, messages_per_second=1e6),
         )
-        proxy_pid = running.enter_context(service(serve_proxy, proxy, core=MEASURED_CORE))
-        wait_for_port(proxy.pools[0].listen_port)
+        ours = running.enter_context(_proxies("proxy", proxy, 1))
+        crew = running.enter_context(_proxies("crew", proxy, workers)) if workers > 1 else None
         relay = running.enter_context(_haproxy(folder, pool.port))
-        yield Rig(pool.port, relay, Way("proxy", proxy.pools[0].listen_port, proxy_pid), address)
+        yield Rig(pool.port, relay, ours, crew, address)
+
+
+@contextlib.contextmanager
+def _proxies(name: str, options: ProxyOptions, workers: int) -> Iterator[Way]:
+    """So many proxy processes on one port of their own."""
+    port, metrics_ports = free_port(), tuple(free_port() for _ in range(workers))
+    with contextlib.ExitStack() as running:
+        pids = []
+        for worker, metrics_port in enumerate(metrics_ports):
+            one = replace(
+                options,
+                name=f"{name}/{worker}",
+                pools=(replace(options.pools[0], listen_port=port),),
+                metrics_port=metrics_port,
+                worker=worker,
+                workers=workers,
+            )
+            pids.append(running.enter_context(service(serve_proxy, one, core=MEASURED_CORE)))
+            wait_for_port(metrics_port)
+        yield Way(name, port, tuple(pids), metrics_ports)
 
 
 def _pool(folder: Path, difficulty: float, refresh_seconds: float) -> DemoPoolOptions:
@@ -132,7 +159,7 @@ def _haproxy(folder: Path, pool_port: int) -> Iterator[Way]:
     os.sched_setaffinity(process.pid, {MEASURED_CORE})
     try:
         wait_for_port(port)
-        yield Way("HAProxy", port, process.pid)
+        yield Way("HAProxy", port, (process.pid,))
     finally:
         process.kill()
         process.wait()
