@@ -5,9 +5,13 @@ Examples:
   python scripts/generate_token.py                 one random token, and the line for .env
   python scripts/generate_token.py 3               three of them
   python scripts/generate_token.py --jwt --name "Validator A" --scope read --days 90
+  python scripts/generate_token.py --new-key issuer.pem
+  python scripts/generate_token.py --jwt --key issuer.pem --name "Validator A"
 
 Random tokens need nothing installed, on any Python 3. A JWT is signed with API_JWT_SECRET, from the environment or from
 the .env file beside the scripts folder, and needs PyJWT: run it as `.venv/bin/python scripts/generate_token.py --jwt`.
+With --key it is signed (EdDSA) by a private key, and whoever checks it needs the public one alone: --new-key FILE makes
+both, FILE and FILE.pub; API_JWT_PUBLIC_KEY names the latter. Its `jti`, printed to stderr, is for revoked_tokens.txt.
 """
 
 # No annotation here may need a newer Python than 3.6.
@@ -32,8 +36,11 @@ def main() -> int:
     """Print what was asked; exit code 2 with one line if it cannot be done."""
     asked = arguments()
     try:
+        if asked.new_key:
+            make_key(Path(asked.new_key))
+            return 0
         if asked.jwt:
-            print(signed_token(asked.name, asked.scope, asked.days))
+            print(signed_token(asked.name, asked.scope, asked.days, asked.key))
             return 0
         tokens = [secrets.token_urlsafe(32) for _ in range(asked.count)]
     except TokenRefusedError as reason:
@@ -52,6 +59,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--name", default="", help="with --jwt: whose it is; the name appears in the access log")
     parser.add_argument("--scope", choices=("read", "admin"), default="read", help="with --jwt: what it allows (read)")
     parser.add_argument("--days", type=days, default=90, help="with --jwt: how long it is valid (90)")
+    parser.add_argument("--key", metavar="FILE", help="with --jwt: sign with this private key, for API_JWT_PUBLIC_KEY")
+    parser.add_argument("--new-key", metavar="FILE", help="make an Ed25519 key pair: FILE and FILE.pub")
     return parser.parse_args()
 
 
@@ -69,8 +78,8 @@ def whole_number(text: str, most: int) -> int:
     return int(text)
 
 
-def signed_token(name: str, scope: str, valid_days: int) -> str:
-    """A JWT (HS256) with sub, scope, iat, exp and jti, as the API accepts it."""
+def signed_token(name: str, scope: str, valid_days: int, key: "str | None" = None) -> str:
+    """A JWT with sub, scope, iat, exp and jti, as the API accepts it: HS256, or EdDSA with a private key's file."""
     if not name:
         raise TokenRefusedError("a JWT needs --name, for the access log")
     try:
@@ -85,7 +94,36 @@ def signed_token(name: str, scope: str, valid_days: int) -> str:
         "exp": now + valid_days * 86400,
         "jti": secrets.token_hex(16),
     }
-    return jwt.encode(claims, jwt_secret(), algorithm="HS256")
+    if key is None:
+        token = jwt.encode(claims, jwt_secret(), algorithm="HS256")
+    else:
+        try:
+            token = jwt.encode(claims, Path(key).read_text(encoding="ascii"), algorithm="EdDSA")
+        except (OSError, ValueError, TypeError, AttributeError, jwt.PyJWTError):
+            raise TokenRefusedError(f"{key} holds no Ed25519 private key as PEM: make one with --new-key") from None
+    print(f"jti: {claims['jti']}", file=sys.stderr)
+    return token
+
+
+def make_key(path: Path) -> None:
+    """Writes a key pair: the private key for this user alone, the public one beside it. Overwrites nothing."""
+    try:
+        from cryptography.hazmat.primitives import serialization as form
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ImportError:
+        raise TokenRefusedError("cryptography is not installed here: use .venv/bin/python") from None
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    public = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+    beside = path.with_name(path.name + ".pub")
+    try:
+        for file, content, mode in ((path, private, 0o600), (beside, public, 0o644)):
+            with os.fdopen(os.open(str(file), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as opened:
+                opened.write(content)
+    except OSError as error:
+        raise TokenRefusedError(f"{error.filename} cannot be written: {error.strerror}") from None
+    print(f"{path}: sign with it; keep it where tokens are issued")
+    print(f"{beside}: API_JWT_PUBLIC_KEY={beside.resolve()}")
 
 
 def jwt_secret() -> str:

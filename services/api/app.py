@@ -7,12 +7,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from services.api.bounds import BoundsMiddleware
+from services.api.entity_tags import EntityTagMiddleware
 from services.api.errors import error_response, install_error_handlers
 from services.api.events import event_routes
 from services.api.periods import period_routes
 from services.api.proofs import proof_routes
+from services.api.rate_limits import RateLimitMiddleware, RateLimits
 from services.api.raw_shares import raw_share_routes
 from services.api.reference import install_reference
 from services.api.reload import reload_routes
@@ -43,6 +47,17 @@ seconds. Every answer has the header `X-Request-ID`.
 
 # The documentation pages set their own, wider policy; JSON needs none of what a page may do.
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+# What a page of another origin may read beside the body.
+_EXPOSED = [
+    "ETag",
+    "Retry-After",
+    "X-Next-Cursor",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "X-Request-ID",
+    "X-Total-Count",
+]
 
 
 def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> FastAPI:
@@ -71,7 +86,20 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     )
     app.state.token_book = TokenBook(options)
     app.state.feed = feed
+    app.state.rate_limits = RateLimits(options.rate_limits)
+    # The last one added is the first to see a request.
+    app.add_middleware(EntityTagMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=1024)
+    app.add_middleware(BoundsMiddleware)
+    app.add_middleware(RateLimitMiddleware, limits=app.state.rate_limits)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=options.cors_origins,
+        allow_methods=["GET"],
+        allow_headers=["Authorization", "If-None-Match", "Last-Event-ID"],
+        expose_headers=_EXPOSED,
+        max_age=86_400,
+    )
     app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure, trusted_proxies=options.trusted_proxies)
     install_error_handlers(app)
     install_reference(app)

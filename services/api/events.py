@@ -15,7 +15,7 @@ from pydantic.json_schema import SkipJsonSchema
 from services.api.authorization import require_scope
 from services.api.errors import ApiError
 from services.api.models import Body, HashRateUnit
-from services.api.refusals import PARAMETER_REFUSED, REQUEST_ID, TOKEN_REFUSED, TOO_MANY_STREAMS
+from services.api.refusals import LIMITED, PARAMETER_REFUSED, TOKEN_REFUSED, TOLD, TOO_MANY_STREAMS
 from services.api.window_figures import GIGA
 from services.warehouse.feed import FeedGap, FeedOutage, event_id
 from services.warehouse.feed_steps import FeedStep
@@ -112,7 +112,7 @@ LastEventId = Annotated[
 _ANSWERED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A stream without end: `step` every 2 seconds, with an `id`; `gap` and `outage` when need be",
-        "headers": REQUEST_ID,
+        "headers": TOLD,
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
@@ -124,7 +124,7 @@ def event_routes(feed: Feed) -> APIRouter:
         prefix="/api",
         tags=["live"],
         dependencies=[Depends(require_scope("read"))],
-        responses={**_ANSWERED, **TOKEN_REFUSED, **PARAMETER_REFUSED, **TOO_MANY_STREAMS},
+        responses={**_ANSWERED, **LIMITED, **TOKEN_REFUSED, **PARAMETER_REFUSED, **TOO_MANY_STREAMS},
     )
 
     @router.get("/events", summary="What happens now, as server-sent events", response_class=EventStream)

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field, create_model
 
 from services.api.authorization import require_scope
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DAY_SECONDS: Final = 86_400
 LONGEST_SECONDS: Final = 30 * DAY_SECONDS
+SETTLED_SECONDS: Final = 3_600
+KEPT_SECONDS: Final = 60
 # The year 2100: what a ClickHouse DateTime holds ends a little later.
 LATEST: Final = 4_102_444_800
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -91,7 +93,7 @@ def period_routes(
         return await shared.get(int(clock()), ("period", start, end), lambda: queries.worker_period(start, end))
 
     @router.get("/timerange", summary="Figures of workers between two moments", response_model=period_model)
-    async def timerange(start_time: Moment, end_time: Moment) -> BaseModel:
+    async def timerange(start_time: Moment, end_time: Moment, response: Response) -> BaseModel:
         if start_time >= end_time:
             raise ApiError(400, "INVALID_PERIOD", "start_time must be before end_time")
         if end_time - start_time > LONGEST_SECONDS:
@@ -100,21 +102,29 @@ def period_routes(
             one.worker: PeriodWorker(state=one.state, last_share=one.last_share, **_figures(one.sums, basis))
             for one in await within(start_time, end_time)
         }
+        _let_keep(response, end_time, clock())
         figures = PeriodWorkers(workers=workers, worker_percentage=options.worker_percentage)
         return period_model(**{coin: figures, "share_value_basis": basis})
 
     @router.get("/share-value/{day}", summary="Figures of workers on a UTC day", response_model=day_model)
-    async def share_value(day: Day) -> BaseModel:
+    async def share_value(day: Day, response: Response) -> BaseModel:
         start = _midnight(day)
         if start is None:
             raise ApiError(400, "INVALID_DATE", "The date must be a day, as YYYY-MM-DD")
         if start > clock():
             raise ApiError(400, "INVALID_DATE", "The date must not lie in the future")
         found = await within(start, start + DAY_SECONDS)
+        _let_keep(response, start + DAY_SECONDS, clock())
         workers = DayWorkers(workers={one.worker: DayWorker(**_figures(one.sums, basis)) for one in found})
         return day_model(**{coin: workers, "share_value_basis": basis})
 
     return router
+
+
+def _let_keep(response: Response, end: int, now: float) -> None:
+    """Figures of a period that is long over change no more, unless shares were held up for so long."""
+    if end + SETTLED_SECONDS <= now:
+        response.headers["Cache-Control"] = f"private, max-age={KEPT_SECONDS}"
 
 
 def _midnight(day: str) -> int | None:

@@ -16,9 +16,9 @@ from services.api.refusals import (
     ANSWERED,
     PARAMETER_REFUSED,
     PERIOD_REFUSED,
-    REQUEST_ID,
     STORE_FAILED,
     TOKEN_REFUSED,
+    TOLD,
 )
 from services.warehouse.share_id import ShareId, ShareIdError
 
@@ -97,8 +97,8 @@ class AuditAnswer(Body):
 
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {
-    400: {"model": ErrorBody, "description": "That is no share's id", "headers": REQUEST_ID},
-    404: {"model": ErrorBody, "description": "No share has this id", "headers": REQUEST_ID},
+    400: {"model": ErrorBody, "description": "That is no share's id", "headers": TOLD},
+    404: {"model": ErrorBody, "description": "No share has this id", "headers": TOLD},
 }
 
 

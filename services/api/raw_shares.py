@@ -16,7 +16,7 @@ from services.api.authorization import require_scope
 from services.api.errors import ApiError, ErrorBody
 from services.api.models import Body
 from services.api.periods import LATEST
-from services.api.refusals import PARAMETER_REFUSED, PERIOD_REFUSED, REQUEST_ID, STORE_FAILED, TOKEN_REFUSED
+from services.api.refusals import LIMITED, PARAMETER_REFUSED, PERIOD_REFUSED, STORE_FAILED, TOKEN_REFUSED, TOLD
 from services.api.routes import PoolName, WorkerName  # noqa: TC001 - FastAPI reads them at run time
 from services.warehouse.raw_shares import CursorError, JsonArray, RawCursor, joiner
 from services.warehouse.share_query import ShareQuery
@@ -100,7 +100,7 @@ class RawAnswer(Body):
 
 
 _HEADERS: Final[dict[str, Any]] = {
-    **REQUEST_ID,
+    **TOLD,
     "X-Total-Count": {"description": "total_count, whatever the format", "schema": {"type": "integer"}},
     "X-Next-Cursor": {"description": "next_cursor, whatever the format", "schema": {"type": "string"}},
 }
@@ -113,7 +113,7 @@ _ANSWERED: Final[dict[int | str, dict[str, Any]]] = {
     406: {
         "model": ErrorBody,
         "description": "None of the formats that the header Accept names",
-        "headers": REQUEST_ID,
+        "headers": TOLD,
     },
 }
 
@@ -124,7 +124,7 @@ def raw_share_routes(raw: RawShares) -> APIRouter:
         prefix="/api/shares",
         tags=["shares"],
         dependencies=[Depends(require_scope("read"))],
-        responses={**_ANSWERED, **PERIOD_REFUSED, **TOKEN_REFUSED, **PARAMETER_REFUSED, **STORE_FAILED},
+        responses={**_ANSWERED, **LIMITED, **PERIOD_REFUSED, **TOKEN_REFUSED, **PARAMETER_REFUSED, **STORE_FAILED},
     )
     streams = _Places(MOST_STREAMS)
 

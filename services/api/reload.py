@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.authorization import require_scope
-from services.api.refusals import ANSWERED, PARAMETER_REFUSED, STORE_FAILED, TOKEN_REFUSED
+from services.api.refusals import LIMITED, PARAMETER_REFUSED, STORE_FAILED, TOKEN_REFUSED, TOLD
 from services.warehouse.queries import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 WAIT_SECONDS: Final = 6.0
 """Proxies look every second; what has not answered by then hangs, or has just died."""
 _LOOK_SECONDS: Final = 0.25
-_REFUSALS = {**ANSWERED, **TOKEN_REFUSED, **PARAMETER_REFUSED, **STORE_FAILED}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    200: {"headers": TOLD},
+    **LIMITED,
+    **TOKEN_REFUSED,
+    **PARAMETER_REFUSED,
+    **STORE_FAILED,
+}
 
 
 class Replica(BaseModel):

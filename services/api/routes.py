@@ -9,7 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from services.api.authorization import require_scope
 from services.api.models import Health, PoolFigures, WorkerFigures, Workers, pool_answer, workers_answer
-from services.api.refusals import ANSWERED, PARAMETER_REFUSED, STORE_FAILED, TOKEN_REFUSED
+from services.api.refusals import ANSWERED, PARAMETER_REFUSED, PROBED, STORE_FAILED, TOKEN_REFUSED
 from services.api.window_figures import window_figures
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def health_routes(queries: Queries, clock: Callable[[], float]) -> APIRouter:
     """GET /health, for probes: open, and 200 whatever the database does."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/health", summary="Is the API there, and its database?", responses=ANSWERED)
+    @router.get("/health", summary="Is the API there, and its database?", responses=PROBED)
     async def health() -> Health:
         connected = await queries.ping()
         return Health(status="ok", timestamp=int(clock()), database="connected" if connected else "disconnected")

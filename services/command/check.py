@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from services.command import configuration, host_names, layers, options, ports, tokens
+from services.command import api_access, configuration, host_names, layers, options, ports, tokens
 from services.command.data_folder import DataFolder
 from services.command.preparation import prepare
 from services.command.settings import Settings
@@ -32,7 +32,10 @@ def check(config: Path | None, data: Path, say: Callable[[str], None], *, with_d
     found, problems = prepared.found, prepared.problems
     for name in Settings.model_fields:
         say(f"{name.upper():<30} {found.loaded.shown(name):<28} {found.loaded.origins[name]}")
-    for name in layers.unknown_names():
+    of_validators: set[str] = set()
+    with problems.gathered():
+        of_validators = set(api_access.variables(found.file.path).values())
+    for name in sorted(set(layers.unknown_names()) - of_validators):
         say(f"note: {layers.DOTENV} sets {name}, which is no setting of sharehouse")
     if prepared.made:
         names = ", ".join(name.upper() for name in prepared.made)

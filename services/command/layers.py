@@ -106,6 +106,11 @@ def unknown_names(dotenv: Path = DOTENV) -> list[str]:
     return sorted(name for name in source.env_vars if name.upper() not in known)
 
 
+def dotenv_values(dotenv: Path = DOTENV) -> Mapping[str, str | None]:
+    """All that the `.env` file sets, also what is no setting of ours."""
+    return DotEnvSettingsSource(Settings, env_file=dotenv, case_sensitive=True).env_vars
+
+
 def _read_dotenv(path: Path) -> dict[str, Any]:
     if path.exists() and not os.access(path, os.R_OK):
         raise Mistake(f"{path}: cannot be read; give this user the right to, or remove it")

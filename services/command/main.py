@@ -133,8 +133,11 @@ def proxy_command(
 
 @app.command("api", epilog="Example: API_HOST=0.0.0.0 API_TOKENS=... sharehouse api")
 def api_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
-    """Run the REST API alone."""
-    from services.command import options, tokens
+    """Run the REST API alone.
+
+    Tokens are read anew when .env, validator_access.toml, revoked_tokens.txt or the secrets in DATA change.
+    """
+    from services.command import api_access, options, tokens
     from services.command.run import run
 
     found = _start("api", config, data)
@@ -143,7 +146,7 @@ def api_command(config: Config = configuration.DEFAULT_CONFIG, data: Data = conf
     from services.api.server import serve
     from services.command.schema_watch import with_schema_watch
 
-    run(with_schema_watch(serve(chosen), options.address(found)))
+    run(with_schema_watch(serve(chosen, api_access.TokenWatch(config, data)), options.address(found)))
 
 
 @app.command("dashboard", epilog="Example: DASHBOARD_PORT=5001 sharehouse dashboard")

@@ -105,17 +105,31 @@ def proxy(configuration: Configuration) -> ProxyOptions:
 
 def api(configuration: Configuration) -> ApiOptions:
     """The REST API's."""
-    from services.api.options import ApiOptions
+    from services.api.options import ApiOptions, RateLimitOptions
+    from services.command import api_access
 
-    settings = configuration.settings
+    settings, config = configuration.settings, configuration.file.path
+    names, admins = api_access.token_names(config), _plain(settings.rewards_post_token)
+    # A token with a name is a reader's, unless it is an administrator's.
+    readers = dict.fromkeys((*_plain(settings.api_tokens), *(token for token in names if token not in admins)))
     with told_plainly():
         return ApiOptions(
             host=settings.api_host,
             port=settings.api_port,
             clickhouse=address(configuration),
-            read_tokens=_plain(settings.api_tokens),
-            admin_tokens=_plain(settings.rewards_post_token),
+            read_tokens=tuple(readers),
+            admin_tokens=admins,
             jwt_secret=settings.api_jwt_secret.get_secret_value(),
+            jwt_public_key=_public_key(settings.api_jwt_public_key),
+            token_names=names,
+            revoked=api_access.revoked(config),
+            rate_limits=RateLimitOptions(
+                address=settings.api_rate_limit,
+                summary=settings.api_rate_limit_summary,
+                reload=settings.api_rate_limit_reload,
+                token=settings.api_rate_limit_token,
+            ),
+            cors_origins=settings.api_cors_origins,
             coin=settings.coin,
             share_value_basis=settings.share_value_basis,
             trusted_proxies=settings.trusted_proxies,
@@ -153,3 +167,12 @@ def demo_pool(configuration: Configuration, host: str) -> DemoPoolOptions:
 
 def _plain(tokens: tuple[SecretStr, ...]) -> tuple[str, ...]:
     return tuple(token.get_secret_value() for token in tokens)
+
+
+def _public_key(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        raise Mistake(f"API_JWT_PUBLIC_KEY: {path} is no PEM file that this user may read; name one that is") from None

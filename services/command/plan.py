@@ -93,10 +93,6 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
     settings = configuration.settings
     here = ports.reachable_host
     store = {"CLICKHOUSE_PASSWORD": settings.clickhouse_password.get_secret_value()}
-    tokens = {
-        name.upper(): ",".join(token.get_secret_value() for token in getattr(settings, name))
-        for name in ("api_tokens", "rewards_post_token")
-    }
     page = {
         "DASHBOARD_PASSWORD": settings.dashboard_password.get_secret_value(),
         "DASHBOARD_TOKENS": ",".join(token.get_secret_value() for token in settings.dashboard_tokens),
@@ -137,7 +133,7 @@ def _services(configuration: Configuration, bucket: storage.Bucket | None, *, wi
             stop_within_seconds=6.0,
         ),
         service("proxy", proxy, store, ("clickhouse", "demo-pool") if with_demo else store_first),
-        service("api", api, {**store, **tokens}, store_first),
+        service("api", api, store, store_first),
         service("dashboard", dashboard, {**store, **page}, store_first),
     ]
     if with_demo:

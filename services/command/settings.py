@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -93,6 +94,9 @@ Prefix = Annotated[
     _of_form(r"[A-Za-z0-9._/-]{1,200}", "a path inside the bucket of letters, digits, dots, hyphens, _ and /"),
     AfterValidator(_prefix),
 ]
+RateLimit = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Origin = Annotated[str, _of_form(r"\*|none|https?://[^/\s,]{1,253}", "*, none, or origins such as https://example.com")]
+Origins = Annotated[tuple[Origin, ...], Field(max_length=100), NoDecode, BeforeValidator(_parts)]
 Endpoint = Annotated[str, Field(max_length=2048), AfterValidator(_endpoint)]
 
 
@@ -114,6 +118,12 @@ class Settings(BaseSettings):
     api_tokens: Secrets = ()
     rewards_post_token: Secrets = ()
     api_jwt_secret: Secret = SecretStr("")
+    api_jwt_public_key: Path | None = None
+    api_rate_limit: RateLimit = 60
+    api_rate_limit_summary: RateLimit = 10
+    api_rate_limit_reload: RateLimit = 10
+    api_rate_limit_token: RateLimit = 600
+    api_cors_origins: Origins = ("*",)
     trusted_proxies: Networks = ()
     share_value_basis: Literal["actual", "credited"] = "actual"
     coin: Literal["btc", "bch"] = "btc"

@@ -8,7 +8,7 @@ import pytest
 from clickhouse_connect.driver import create_async_client
 
 from services.api.app import create_app
-from services.api.options import ApiOptions
+from services.api.options import ApiOptions, RateLimitOptions
 from services.tests.serving import running_app
 from services.warehouse.migrate import migrate
 
@@ -79,6 +79,8 @@ async def api(
     address: ClickHouseAddress, *, now: float | None = None, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The API on a real socket, and a client for it; its clock stands at `now` if given."""
+    # What the tests of other things ask is never too much.
+    settings.setdefault("rate_limits", RateLimitOptions(*[1_000_000] * 4))
     options = ApiOptions(
         clickhouse=address,
         read_tokens=("reader-token", "second-token"),

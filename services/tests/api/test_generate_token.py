@@ -86,3 +86,22 @@ def test_a_jwt_without_a_secret_or_a_name_says_the_remedy(tmp_path: Path) -> Non
     assert "shorter than 32 bytes" in short.stderr
     assert "--name" in nameless.stderr
     assert not unset.stdout + short.stdout + nameless.stdout
+
+
+def test_a_key_pair_signs_what_the_api_takes(tmp_path: Path) -> None:
+    key = tmp_path / "issuer.pem"
+    made = run("--new-key", str(key))
+    assert made.returncode == 0
+    assert f"API_JWT_PUBLIC_KEY={key}.pub" in made.stdout
+    assert key.stat().st_mode & 0o777 == 0o600
+    done = run("--jwt", "--key", str(key), "--name", "Validator A")
+    public = (tmp_path / "issuer.pem.pub").read_text()
+    holder = TokenBook(ApiOptions(jwt_public_key=public)).holder(done.stdout.strip().encode())
+    assert holder is not None
+    identity = done.stderr.strip().removeprefix("jti: ")
+    revoking = TokenBook(ApiOptions(jwt_public_key=public, revoked=frozenset({identity})))
+    assert revoking.holder(done.stdout.strip().encode()) is None
+    again = run("--new-key", str(key))
+    assert (again.returncode, "File exists" in again.stderr) == (2, True)
+    wrong = run("--jwt", "--key", f"{key}.pub", "--name", "v")
+    assert (wrong.returncode, "holds no Ed25519 private key" in wrong.stderr) == (2, True)
