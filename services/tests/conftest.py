@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import tempfile
 import time
 import urllib.error
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from services.tests.free_port import unused_port as unused_port
 from services.warehouse.address import ClickHouseAddress
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
     from services.warehouse.embedded.options import EmbeddedOptions
 
 PASSWORD = "a password of the tests"
+
+# A busy machine is slow to draw examples as well. CI takes the same ones each time; new ones are found elsewhere.
+settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("CI") == "true",
+)
+settings.load_profile("any machine")
 
 
 def run_clickhouse(options: EmbeddedOptions) -> None:

@@ -104,7 +104,7 @@ def test_a_result_that_must_be_whole_is_bounded(tmp_path: Path) -> None:
 def test_readers_that_stall_lose_their_places(tmp_path: Path) -> None:
     """As many as there are places take nothing of a large reply: the next reader is served all the same."""
     options = EmbeddedOptions(
-        data=tmp_path, port=unused_port(), password=PASSWORD, max_reads=2, stalled_seconds=1, max_whole_bytes=1 << 30
+        data=tmp_path, port=unused_port(), password=PASSWORD, max_reads=2, stalled_seconds=2, max_whole_bytes=1 << 30
     )
     server = ClickHouseProcess(options)
     server.start()
