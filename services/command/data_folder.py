@@ -39,6 +39,11 @@ class DataFolder:
         return self.path / "spool"
 
     @property
+    def backups(self) -> Path:
+        """Where `backup create` writes to, unless the settings say otherwise."""
+        return self.path / "backups"
+
+    @property
     def secrets(self) -> Path:
         """What `up` made because nobody set it; this user's alone."""
         return self.path / "secrets"

@@ -26,8 +26,11 @@ _ACCESS_DENIED = 497
 def migrate(configuration: Configuration, say: Callable[[str], None]) -> None:
     """Bring the tables up to date and tell what was applied. Raises Mistake where ClickHouse is away or refuses."""
     address = options.address(configuration)
+    settings = configuration.settings
     try:
-        applied = asyncio.run(migrations.migrate(address, hot_days=configuration.settings.storage_hot_days))
+        applied = asyncio.run(
+            migrations.migrate(address, hot_days=settings.storage_hot_days, keep_days=settings.storage_keep_days)
+        )
     except (ClickHouseError, aiohttp.ClientError, OSError) as error:
         raise Mistake(f"ClickHouse at {address.host}:{address.port} {sentence(error, address.user)}") from None
     for name in applied:

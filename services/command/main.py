@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.command import configuration
+from services.command.backup_app import backup_app
 from services.command.containers import Storage, check_containers
 from services.command.mistake import EXIT_MISTAKE, Mistake
 from services.command.shares_app import shares_app
@@ -42,6 +43,7 @@ app.add_typer(s3_app, name="s3")
 app.add_typer(storage_app, name="storage")
 app.add_typer(spool_app, name="spool")
 app.add_typer(shares_app, name="shares")
+app.add_typer(backup_app, name="backup")
 
 OptionalConfig = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Default: config/config.toml.")]
 OptionalData = Annotated[
@@ -255,14 +257,23 @@ def db_migrate(config: Config = configuration.DEFAULT_CONFIG, data: Data = confi
     migrate(_start("db migrate", config, data), typer.echo)
 
 
-@s3_app.command("check", epilog="Example: AWS_S3_ENDPOINT=http://127.0.0.1:8333 sharehouse s3 check")
-def s3_check(config: Config = configuration.DEFAULT_CONFIG, data: Data = configuration.DEFAULT_DATA) -> None:
+@s3_app.command(
+    "check",
+    epilog="Examples: AWS_S3_ENDPOINT=http://127.0.0.1:8333 sharehouse s3 check | sharehouse s3 check --create",
+)
+def s3_check(
+    create: Annotated[bool, typer.Option("--create", help="Make the bucket first, where it is missing.")] = False,
+    config: Config = configuration.DEFAULT_CONFIG,
+    data: Data = configuration.DEFAULT_DATA,
+) -> None:
     """Write, read, list and delete a small object where old shares will go."""
     from services.command import storage
 
     bucket = storage.bucket(configuration.load(config, data))
     if bucket is None:
         raise Mistake("AWS_S3_BUCKET is not set, so shares stay on the local disk; set it to use S3")
+    if create:
+        storage.create(bucket, typer.echo)
     storage.check(bucket, typer.echo)
 
 

@@ -55,6 +55,7 @@ def embedded(configuration: Configuration, bucket: storage.Bucket | None) -> Emb
             user=settings.clickhouse_user,
             password=settings.clickhouse_password.get_secret_value(),
             storage=file,
+            backups=Path(settings.backup_dir) if settings.backup_dir else configuration.data.backups,
             database=settings.clickhouse_database,
             cold=None if bucket is None else cold_bucket.ColdBucket(bucket, configuration.data),
         )

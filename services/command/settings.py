@@ -142,7 +142,9 @@ class Settings(BaseSettings):
     clickhouse_user: Identifier = "default"
     clickhouse_password: Secret = SecretStr("")
     clickhouse_database: Identifier = "sharehouse"
+    backup_dir: Text | None = None
     storage_hot_days: Annotated[int, Field(ge=1, le=3650)] = 2
+    storage_keep_days: Annotated[int, Field(ge=1, le=36500)] | None = None
 
     aws_access_key_id: Secret = SecretStr("")
     aws_secret_access_key: Secret = SecretStr("")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
 from services.command.data_folder import new_prefix
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.literals import BucketLocationConstraintType
 
     from services.command.configuration import Configuration
 
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 15
 _REMEDIES = {
-    "NoSuchBucket": "create the bucket, or correct AWS_S3_BUCKET and AWS_REGION",
-    "404": "create the bucket, or correct AWS_S3_BUCKET and AWS_REGION",
+    "NoSuchBucket": "create the bucket (sharehouse s3 check --create), or correct AWS_S3_BUCKET and AWS_REGION",
+    "404": "create the bucket (sharehouse s3 check --create), or correct AWS_S3_BUCKET and AWS_REGION",
     "InvalidAccessKeyId": "correct AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "correct AWS_SECRET_ACCESS_KEY",
     "PermanentRedirect": "set AWS_REGION to the bucket's region",
@@ -28,6 +29,7 @@ _REMEDIES = {
 }
 _DENIED = frozenset({"AccessDenied", "403"})
 _RIGHTS = {
+    "create": "s3:CreateBucket",
     "write": "s3:PutObject",
     "read": "s3:GetObject",
     "list": "s3:ListBucket (on the bucket itself)",
@@ -105,6 +107,25 @@ def put_object(target: Bucket, name: str, content: bytes) -> None:
     client = _client(target)
     key = f"{target.prefix}/{name}"
     _asked(target, "write", lambda: client.put_object(Bucket=target.name, Key=key, Body=content))
+
+
+def create(target: Bucket, say: Callable[[str], None]) -> None:
+    """Make the bucket, unless it is there already. Raises Mistake."""
+    client = _client(target)
+
+    def made() -> bool:
+        try:
+            if target.endpoint or target.region == "us-east-1":
+                client.create_bucket(Bucket=target.name)
+            else:
+                # AWS wants the region twice, but for its first.
+                where = cast("BucketLocationConstraintType", target.region)
+                client.create_bucket(Bucket=target.name, CreateBucketConfiguration={"LocationConstraint": where})
+        except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+            return False
+        return True
+
+    say(f"bucket {target.name}: {'created' if _asked(target, 'create', made) else 'is there already'}")
 
 
 def check(target: Bucket, say: Callable[[str], None]) -> None:

@@ -99,8 +99,12 @@ def _with_migrations(planned: Plan) -> tuple[Service, ...]:
     async def migrate() -> None:
         from services.warehouse.migrate import migrate
 
-        hot_days = planned.configuration.settings.storage_hot_days
-        await migrate(options.address(planned.configuration), hot_days=hot_days)
+        settings = planned.configuration.settings
+        await migrate(
+            options.address(planned.configuration),
+            hot_days=settings.storage_hot_days,
+            keep_days=settings.storage_keep_days,
+        )
 
     first, *rest = planned.services
     return (dataclasses.replace(first, once_ready=migrate), *rest)

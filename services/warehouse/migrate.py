@@ -41,15 +41,16 @@ class Migration:
     statements: tuple[str, ...]
 
 
-async def migrate(address: ClickHouseAddress, *, hot_days: int = 2) -> list[str]:
-    """Creates the database, applies what is missing, and sets when shares go to volume `cold`, if there is one.
+async def migrate(address: ClickHouseAddress, *, hot_days: int = 2, keep_days: int | None = None) -> list[str]:
+    """Creates the database, applies what is missing, and sets when shares go to volume `cold`, if there is one,
+    and when they are deleted.
 
     Returns the names of the migrations that this call applied. Raises what clickhouse-connect and aiohttp raise.
     """
     applied = await apply_migrations(address)
     connection = Connection(address)
     try:
-        await apply_tiering(await connection.client(), hot_days=hot_days)
+        await apply_tiering(await connection.client(), hot_days=hot_days, keep_days=keep_days)
     finally:
         await connection.close()
     return applied

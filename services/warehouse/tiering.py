@@ -1,8 +1,9 @@
-"""When shares move from volume `hot` (local disk) to `cold` (S3): a TTL on the table, where the policy has a `cold`."""
+"""When shares move from volume `hot` (local disk) to `cold` (S3), and when they go for good: TTLs on the tables."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -11,21 +12,50 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+# A job is sent before its shares are; one that came late by a spool is as old as they are.
+_JOBS_LONGER_DAYS: Final = 7
+# Whole days go at once: nothing is read from S3, or written anew, to delete from it.
+_WHOLE_PARTS: Final = "ttl_only_drop_parts = 1"
+_TTL: Final = re.compile(r" TTL (.*?)(?: SETTINGS |$)")
 
-async def apply_tiering(client: AsyncClient, *, hot_days: int) -> bool:
-    """Sets or removes the TTL of `shares`; True if shares go to S3. Changes nothing where it is as it should be."""
+
+async def apply_tiering(client: AsyncClient, *, hot_days: int, keep_days: int | None = None) -> bool:
+    """Sets or removes the TTLs of `shares` and `jobs`, where they are not as they should be; True if shares go to S3.
+
+    Shares go to volume `cold`, where there is one, after `hot_days`, and are deleted after `keep_days`; None is never.
+    """
     volumes = await client.query("SELECT volume_name FROM system.storage_policies WHERE policy_name = 'tiered'")
     has_cold = ("cold",) in {tuple(row) for row in volumes.result_rows}
-    table = await client.query(
-        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'shares'"
-    )
-    definition = str(table.result_rows[0][0])
-    if has_cold and f"toIntervalDay({hot_days}) TO VOLUME 'cold'" not in definition:
-        await client.command(
-            f"ALTER TABLE shares MODIFY TTL toDateTime(ts) + toIntervalDay({int(hot_days)}) TO VOLUME 'cold'"
-        )
-        log.info("shares_move_to_cold", after_days=hot_days)
-    elif not has_cold and "TO VOLUME" in definition:
-        await client.command("ALTER TABLE shares REMOVE TTL")
-        log.info("shares_stay_local")
+    moves = [f"toDateTime(ts) + toIntervalDay({int(hot_days)}) TO VOLUME 'cold'"] if has_cold else []
+    ends, jobs_end = [], ""
+    if keep_days is not None:
+        ends = [f"toDateTime(ts) + toIntervalDay({int(keep_days)})"]
+        jobs_end = f"toDateTime(last_sent) + toIntervalDay({int(keep_days) + _JOBS_LONGER_DAYS})"
+        if _WHOLE_PARTS not in await _engine(client, "shares"):
+            await client.command(f"ALTER TABLE shares MODIFY SETTING {_WHOLE_PARTS}")
+    await _set_ttl(client, "jobs", jobs_end)
+    if await _set_ttl(client, "shares", ", ".join(moves + ends)):
+        if has_cold:
+            log.info("shares_move_to_cold", after_days=hot_days)
+        else:
+            log.info("shares_stay_local")
+        if keep_days is not None:
+            log.info("shares_are_deleted", after_days=keep_days)
     return has_cold
+
+
+async def _set_ttl(client: AsyncClient, table: str, wanted: str) -> bool:
+    """Gives a table this TTL, or none; True if it had another."""
+    found = _TTL.search(await _engine(client, table))
+    if (found[1] if found else "") == wanted:
+        return False
+    await client.command(f"ALTER TABLE {table} " + (f"MODIFY TTL {wanted}" if wanted else "REMOVE TTL"))
+    return True
+
+
+async def _engine(client: AsyncClient, table: str) -> str:
+    result = await client.query(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
+        parameters={"table": table},
+    )
+    return str(result.result_rows[0][0])

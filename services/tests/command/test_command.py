@@ -39,6 +39,8 @@ SUBCOMMANDS = (
     "db migrate",
     "s3 check",
     "spool ship",
+    "backup create",
+    "backup restore",
     "shares audit",
     "shares proof",
 )

@@ -71,6 +71,23 @@ def test_a_refusal_names_its_remedy(url: str, change: dict[str, str], reason: st
     assert not any(secret in str(mistake.value) for secret in (SECRET, READER_SECRET))
 
 
+@pytest.mark.timeout(90)
+def test_a_bucket_is_made_on_request(url: str) -> None:
+    said: list[str] = []
+    target = replace(_bucket(url), name="made-on-request", region="eu-west-1")
+    storage.create(target, said.append)
+    storage.check(target, said.append)
+    storage.create(target, said.append)
+    assert [line for line in said if line.startswith("bucket")] == [
+        "bucket made-on-request: created",
+        "bucket made-on-request: is there already",
+    ]
+    with pytest.raises(Mistake, match=r"create refused \(AccessDenied\); give this key the right s3:CreateBucket"):
+        storage.create(
+            replace(target, name="another", access_key_id=READER_KEY, secret_access_key=READER_SECRET), said.append
+        )
+
+
 def test_a_server_that_is_not_there_is_told_soon() -> None:
     (port,) = free_ports(1)
     with pytest.raises(Mistake, match="correct AWS_S3_ENDPOINT"):

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from services.tests.conftest import PASSWORD, ClickHouseProcess
-from services.tests.warehouse.rows import make_share
+from services.tests.warehouse.rows import make_job, make_share
 from services.tests.warehouse.test_rowbinary import insert
 from services.warehouse.client import Connection
 from services.warehouse.embedded.options import EmbeddedOptions
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clickhouse_connect.driver.asyncclient import AsyncClient
+
+    from services.warehouse.address import ClickHouseAddress
 
 TWO_VOLUMES = """
 <clickhouse><storage_configuration>
@@ -93,6 +95,45 @@ async def test_the_limit_follows_the_setting(tiered: AsyncClient, two_volumes: C
     await migrate(two_volumes.address, hot_days=7)
     unchanged = await tiered.query("SELECT metadata_modification_time FROM system.tables WHERE name = 'shares'")
     assert changed.result_rows == unchanged.result_rows
+
+
+@pytest.mark.timeout(60)
+async def test_shares_are_deleted_after_the_days_that_they_are_kept(
+    store: ClickHouseAddress, client: AsyncClient, generator: random.Random
+) -> None:
+    """Raw shares and their jobs; the roll-ups stay, and so does all of it while nobody has said how long."""
+    now_ms = time.time_ns() // 1_000_000
+    shares = [make_share(generator, ts_ms=now_ms - days * 86_400_000) for days in (40, 40, 29, 0)]
+    jobs = [make_job(generator, sent_ms=now_ms - days * 86_400_000) for days in (40, 33, 0)]
+    encoder = RowEncoder(uuid4())
+    await insert(client, Stream.SHARES, b"".join(encoder.share(share, seq) for seq, share in enumerate(shares)))
+    await insert(client, Stream.JOBS, b"".join(map(encoder.job, jobs)))
+    await migrate(store, keep_days=30)
+    assert "TTL toDateTime(ts) + toIntervalDay(30) SETTINGS" in await definition(client)
+    await client.command("OPTIMIZE TABLE jobs FINAL")
+    left = (
+        "SELECT (SELECT count() FROM shares), (SELECT count() FROM jobs),"
+        " (SELECT sum(accepted + rejected) FROM shares_1h)"
+    )
+    for _ in range(300):
+        await client.command("OPTIMIZE TABLE shares FINAL")
+        found = tuple((await client.query(left)).result_rows[0])
+        if found == (2, 2, 4):
+            break
+        await asyncio.sleep(0.1)
+    assert found == (2, 2, 4)
+    await migrate(store, keep_days=60)
+    assert "toIntervalDay(60)" in await definition(client)
+    await migrate(store)
+    assert "TTL" not in await definition(client)
+
+
+async def test_moves_and_deletes_stand_side_by_side(tiered: AsyncClient, two_volumes: ClickHouseProcess) -> None:
+    await migrate(two_volumes.address, hot_days=3, keep_days=90)
+    wanted = "TTL toDateTime(ts) + toIntervalDay(3) TO VOLUME 'cold', toDateTime(ts) + toIntervalDay(90) SETTINGS"
+    assert wanted in await definition(tiered)
+    await migrate(two_volumes.address, hot_days=3)
+    assert "TTL toDateTime(ts) + toIntervalDay(3) TO VOLUME 'cold' SETTINGS" in await definition(tiered)
 
 
 async def test_without_a_cold_volume_shares_stay(client: AsyncClient) -> None:

@@ -77,7 +77,9 @@ async def open_engine(options: EmbeddedOptions, waits: Callable[[str], None]) ->
 async def _opened(options: EmbeddedOptions) -> Engine:
     """In a thread, for it takes a while; where this is cancelled, the engine is closed again."""
     loop = asyncio.get_running_loop()
-    opening = loop.run_in_executor(None, partial(Engine, options.data, options.storage, options.database))
+    opening = loop.run_in_executor(
+        None, partial(Engine, options.data, options.storage, options.database, options.backups)
+    )
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

@@ -1,7 +1,8 @@
 """The engine's configuration, rendered into the data folder at each start.
 
 The engine's one user holds only what this project's statements need: no SOURCES grant (file, url, s3, remote ...), no
-SYSTEM, BACKUP, access management or functions. So what a client's statement may reach is decided by the engine itself.
+SYSTEM, access management or functions; BACKUP only to a folder of its own. So what a client's statement may reach is
+decided by the engine itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from services.warehouse.embedded import backups as backup
 from services.warehouse.embedded.allowed import HELD_SETTINGS, HELD_TABLE_SETTINGS
 
 if TYPE_CHECKING:
@@ -43,9 +45,9 @@ class ConfigurationError(ValueError):
     """A setting or storage XML that cannot be used; the message names it and the remedy."""
 
 
-def _storage_element(storage: Path | None) -> str:
+def _storage_element(storage: Path | None) -> ElementTree.Element:
     if storage is None:
-        return LOCAL_STORAGE
+        return ElementTree.fromstring(LOCAL_STORAGE)  # noqa: S314 - our own text
     try:
         root = ElementTree.fromstring(storage.read_text())  # noqa: S314 (the operator's own file)
     except (OSError, ElementTree.ParseError) as error:
@@ -53,14 +55,32 @@ def _storage_element(storage: Path | None) -> str:
     element = root.find("storage_configuration")
     if element is None:
         raise ConfigurationError(f"{storage}: has no <storage_configuration>")
-    return ElementTree.tostring(element, encoding="unicode")
+    return element
 
 
-def write_configuration(folder: Path, storage: Path | None) -> Path:
-    """Write engine.xml and users.xml into `folder` and give the path of engine.xml."""
+def _add_backups(storage: ElementTree.Element, folder: Path) -> str:
+    """Adds the disk `backups`; gives the element that lets BACKUP use it, and nothing else."""
+    disks = storage.find("disks")
+    if disks is None:
+        disks = ElementTree.SubElement(storage, "disks")
+    disk = ElementTree.SubElement(disks, backup.DISK)
+    ElementTree.SubElement(disk, "type").text = "local"
+    ElementTree.SubElement(disk, "path").text = f"{folder}/"
+    return (
+        f"<backups><allowed_disk>{backup.DISK}</allowed_disk>"
+        f"<allowed_path>{escape(str(folder))}/</allowed_path></backups>"
+    )
+
+
+def write_configuration(folder: Path, storage: Path | None, backups: Path | None = None) -> Path:
+    """Write engine.xml and users.xml into `folder` and give the path of engine.xml.
+
+    `backups` is the folder that BACKUP may write to; without one, there is no BACKUP.
+    """
     users = folder / "users.xml"
     grants = f"<query>GRANT {', '.join(GRANTS)} ON *.*</query>"
     grants += "".join(f"<query>REVOKE {CHANGES} ON {database}.*</query>" for database in OWN_DATABASES)
+    grants += "".join(f"<query>{grant}</query>" for grant in backup.GRANTS) if backups is not None else ""
     held = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in HELD_SETTINGS.items())
     constraints = "".join(
         f"<{name}><const/></{name}>"
@@ -75,7 +95,10 @@ def write_configuration(folder: Path, storage: Path | None) -> Path:
         "</default></users></clickhouse>\n"
     )
     engine = folder / "engine.xml"
+    element = _storage_element(storage)
+    allowed = "" if backups is None else _add_backups(element, backups)
     engine.write_text(
-        f"<clickhouse><users_config>{escape(str(users))}</users_config>{_storage_element(storage)}</clickhouse>\n"
+        f"<clickhouse><users_config>{escape(str(users))}</users_config>"
+        f"{ElementTree.tostring(element, encoding='unicode')}{allowed}</clickhouse>\n"
     )
     return engine

@@ -161,7 +161,7 @@ class Engine:
     Raises DataFolderInUseError when another process holds the folder, ColdStorageAwayError and ConfigurationError.
     """
 
-    def __init__(self, data: Path, storage: Path | None, database: str) -> None:
+    def __init__(self, data: Path, storage: Path | None, database: str, backups: Path | None = None) -> None:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.temporary = data / "incoming"
         self._lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -174,7 +174,9 @@ class Engine:
             ) from None
         try:
             self.temporary.mkdir(exist_ok=True)
-            configuration = write_configuration(data, storage)
+            if backups is not None:
+                backups.mkdir(parents=True, exist_ok=True, mode=0o700)
+            configuration = write_configuration(data, storage, None if backups is None else backups.absolute())
             self._database = database
             self._connection_string = f"{data / 'engine'}?config-file={configuration}"
             # Held open: the engine lives as long as any handle does.

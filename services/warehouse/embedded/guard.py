@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
-from services.warehouse.embedded import allowed
+from services.warehouse.embedded import allowed, backups
 from services.warehouse.embedded.engine import TAG_SETTING, tag_refusal
 from services.warehouse.embedded.engine_error import ACCESS_DENIED, SYNTAX_ERROR, UNKNOWN_FORMAT, EngineError
 from services.warehouse.embedded.statement import tokens
@@ -127,6 +127,9 @@ class Guard:
         statement = canonical(session, sql)
         _check_settings(statement)
         root = parse_tree(session.query(f"EXPLAIN AST {statement}", "TSVRaw", params).bytes().decode())
+        if root.kind in backups.KINDS:
+            backups.check_backup(statement)
+            return Verdict(statement, root.kind, "")
         if root.kind not in allowed.STATEMENTS:
             raise _refusal(f"statement {root.kind}")
         if root.kind in allowed.OF_SESSIONS or is_temporary(statement):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 
+from services.warehouse.embedded import backups
 from services.warehouse.embedded.compression import Compressor, compressor, reply_coding
 from services.warehouse.embedded.engine_error import TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
 from services.warehouse.embedded.guard import Guard, check_format
@@ -156,6 +157,8 @@ class Handler:
             self._engine.session(asked.database, settings, asked.params, read_only=asked.read_only, tag=tag)
         )
         verdict = self._guard.check(session, asked.sql, asked.params)
+        if asked.read_only or last.get("readonly", "0") != "0":
+            backups.refuse_read_only(verdict.kind)
         output_format = verdict.output_format or check_format(asked.default_format or "TabSeparated")
         headers["X-ClickHouse-Format"] = output_format
         headers["Content-Type"] = content_type(output_format)

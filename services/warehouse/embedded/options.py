@@ -19,7 +19,8 @@ class EmbeddedOptions:
     `storage` names an XML file with ClickHouse's <storage_configuration>, config/clickhouse/storage-local.xml or
     storage-s3.xml; without one, the policy `tiered` has its local volume alone. `database` is the one that a request
     works in when it names none; it is created at start. `max_whole_bytes` bounds a result that cannot be sent block by
-    block (as the engine holds it, before it is encoded). A client that takes nothing of its reply for
+    block (as the engine holds it, before it is encoded). `backups` is the folder that BACKUP writes to; there is none
+    without. A client that takes nothing of its reply for
     `stalled_seconds` is dropped, for it keeps one of `max_reads` places; so is one that the server has waited for
     during `patience_seconds` of its answer, once others wait for a place. `cold` is whom to ask whether S3 can be used,
     where `storage` has a volume on it.
@@ -33,6 +34,7 @@ class EmbeddedOptions:
     user: str = "default"
     password: str = field(default="", repr=False)
     storage: Path | None = None
+    backups: Path | None = None
     database: str = "sharehouse"
     max_body_bytes: int = 1 << 30
     max_reads: int = 8

@@ -1,0 +1,145 @@
+"""`sharehouse backup` against real servers: what comes back from a backup, into an empty folder, passes an audit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from services.command.main import app
+from services.command.mistake import Mistake
+from services.tests.command.test_shares import keep
+from services.tests.conftest import PASSWORD, ClickHouseProcess, run_sql, unused_port
+from services.tests.warehouse.provable import genuine_job, genuine_share
+from services.warehouse.backup import BackupNameError, checked_name
+from services.warehouse.embedded.options import EmbeddedOptions
+from services.warehouse.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from typer.testing import Result
+
+    from services.warehouse.address import ClickHouseAddress
+
+pytestmark = pytest.mark.timeout(120)
+FIRST = 1_789_000_000
+COUNTS = (
+    "SELECT (SELECT count() FROM sharehouse.shares), (SELECT uniq(job) FROM sharehouse.jobs),"
+    " (SELECT sum(accepted) FROM sharehouse.shares_10m), (SELECT sum(accepted) FROM sharehouse.shares_1h)"
+)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[list[ClickHouseProcess]]:
+    """Two, on folders of their own, with one folder for backups; the second is not running yet."""
+    made = [
+        ClickHouseProcess(
+            EmbeddedOptions(data=tmp_path / name, port=unused_port(), password=PASSWORD, backups=tmp_path / "backups")
+        )
+        for name in ("first", "second")
+    ]
+    made[0].start()
+    yield made
+    for server in made:
+        if server.process.pid is not None:
+            server.kill()
+
+
+def point_at(address: ClickHouseAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("host", "port", "user", "password", "database"):
+        monkeypatch.setenv(f"CLICKHOUSE_{name.upper()}", str(getattr(address, name)))
+
+
+def drop_all(address: ClickHouseAddress) -> None:
+    names = run_sql(address, "SELECT name FROM system.tables WHERE database = 'sharehouse' ORDER BY engine DESC")
+    for name in names.decode().split():
+        run_sql(address, f"DROP TABLE sharehouse.{name} SYNC")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments])
+
+
+def test_a_backup_restored_into_an_empty_folder_passes_an_audit(
+    servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = servers
+    monkeypatch.chdir(tmp_path)
+    point_at(first.address, monkeypatch)
+    asyncio.run(migrate(first.address))
+    generator = random.Random(7)
+    job = genuine_job(generator, ntime=FIRST)
+    keep(first.address, job, [genuine_share(generator, job) for _ in range(500)])
+
+    one_file = run("backup", "create", "whole.tar.gz")
+    assert (one_file.exit_code, one_file.exception) == (0, None)
+    assert "backed up to whole.tar.gz: " in one_file.stdout
+    assert (tmp_path / "backups" / "whole.tar.gz").is_file()
+    assert run("backup", "create", "folder").exit_code == 0
+    assert (tmp_path / "backups" / "folder" / ".backup").is_file()
+    again = run("backup", "create", "folder").exception
+    assert isinstance(again, Mistake)
+    assert "already exists" in str(again)
+    assert "choose another name" in str(again)
+    full = run("backup", "restore", "folder").exception
+    assert isinstance(full, Mistake)
+    assert "holds 501 rows already" in str(full)
+
+    second.start()
+    point_at(second.address, monkeypatch)
+    for name in ("whole.tar.gz", "folder"):
+        drop_all(second.address)
+        # As `up` leaves a folder on which nobody has mined yet.
+        asyncio.run(migrate(second.address))
+        restored = run("backup", "restore", name)
+        assert (restored.exit_code, restored.exception) == (0, None)
+        assert run_sql(second.address, COUNTS) == run_sql(first.address, COUNTS) == b"500\t1\t500\t500\n"
+        audit = run("shares", "audit", "--from", str(FIRST), "--to", str(FIRST + 3600))
+        assert (audit.exit_code, audit.stdout.splitlines()[-1]) == (0, "every share is as it says")
+    keep(second.address, job, [genuine_share(generator, job)])
+    assert run_sql(second.address, COUNTS) == b"501\t1\t501\t501\n"
+
+
+def test_what_cannot_be_restored(
+    servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = servers[0]
+    monkeypatch.chdir(tmp_path)
+    point_at(server.address, monkeypatch)
+    asyncio.run(migrate(server.address))
+    missing = run("backup", "restore", "nothing").exception
+    assert isinstance(missing, Mistake)
+    assert "DATA/backups" in str(missing)
+    # An empty store, as before.
+    assert asyncio.run(migrate(server.address)) == []
+    run_sql(
+        server.address,
+        "INSERT INTO sharehouse.heartbeats (ts, proxy, instance)"
+        " SELECT now64(3) + INTERVAL 1 HOUR, 'p', generateUUIDv4()",
+    )
+    written_to = run("backup", "restore", "nothing").exception
+    assert isinstance(written_to, Mistake)
+    assert "1 proxy processes write to database sharehouse" in str(written_to)
+    point_at(replace(server.address, port=unused_port()), monkeypatch)
+    away = run("backup", "create").exception
+    assert isinstance(away, Mistake)
+    assert "does not answer" in str(away)
+
+
+def test_a_server_without_a_place_for_backups(database: ClickHouseAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    point_at(database, monkeypatch)
+    error = run("backup", "create").exception
+    assert isinstance(error, Mistake)
+    assert "grant the user BACKUP" in str(error)
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "/tmp/x", ".hidden", "a'b", "a b", "ä", "a" * 129, "a\n"])
+def test_names_that_lead_elsewhere(name: str) -> None:
+    with pytest.raises(BackupNameError, match="without a folder"):
+        checked_name(name)
