@@ -61,7 +61,7 @@ def imports(_: list[str]) -> bool:
 
 def unit(for_pytest: list[str]) -> bool:
     """Every test without a mark."""
-    return _pytest("not end_to_end and not browser", for_pytest)
+    return _pytest("not end_to_end and not browser and not full_node", for_pytest)
 
 
 def end_to_end(for_pytest: list[str]) -> bool:
@@ -75,6 +75,14 @@ def browser(for_pytest: list[str]) -> bool:
         print("skipped: no Chromium here. To run these tests: apt install chromium")
         return True
     return _pytest("browser", for_pytest)
+
+
+def full_node(for_pytest: list[str]) -> bool:
+    """The way from a miner to a real full node's chain."""
+    if not CI and not shutil.which("npm"):
+        print("skipped: no Node.js here. To run this test: apt install nodejs npm")
+        return True
+    return _pytest("full_node", for_pytest)
 
 
 def docker(_: list[str]) -> bool:
@@ -93,6 +101,7 @@ PARTS: dict[str, Callable[[list[str]], bool]] = {
     "unit": unit,
     "end_to_end": end_to_end,
     "browser": browser,
+    "full_node": full_node,
     "docker": docker,
 }
 

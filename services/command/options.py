@@ -161,9 +161,16 @@ def dashboard(configuration: Configuration) -> DashboardOptions:
 
 def demo_pool(configuration: Configuration, host: str) -> DemoPoolOptions:
     """The demo pool's."""
+    from services.demo.full_node import NodeAddress
     from services.demo.options import DemoPoolOptions
 
-    return DemoPoolOptions(data=configuration.data.demo, host=host, port=configuration.settings.demo_pool_port)
+    settings = configuration.settings
+    node = None
+    if settings.demo_node_url is not None:
+        node = NodeAddress(
+            settings.demo_node_url, settings.demo_node_user, settings.demo_node_password.get_secret_value()
+        )
+    return DemoPoolOptions(data=configuration.data.demo, host=host, port=settings.demo_pool_port, node=node)
 
 
 def _plain(tokens: tuple[SecretStr, ...]) -> tuple[str, ...]:

@@ -160,6 +160,9 @@ class Settings(BaseSettings):
     mining_password: Secret = SecretStr("x")
 
     demo_pool_port: Port = 13333
+    demo_node_url: Endpoint | None = None
+    demo_node_user: Text = "sharehouse"
+    demo_node_password: Secret = SecretStr("")
 
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

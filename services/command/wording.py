@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 # By the type of pydantic's error (its documentation, "Validation Errors"); {names} stand in the error's context.
 _REASONS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number of a sensible size",
     "int_type": "must be a whole number",
@@ -19,6 +21,7 @@ _REASONS = {
     "greater_than_equal": "must be {ge} or more",
     "less_than_equal": "must be {le} or less",
     "literal_error": "must be {expected}",
+    "path_type": "must be a path in quotes",
     "string_type": "must be text in quotes",
     "string_too_short": "must not be empty",
     "string_too_long": "must have {max_length} characters at most",

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from services.demo.coinbase import build_coinbase
 from services.demo.durable_file import replace_file
@@ -40,8 +40,38 @@ class ChainState:
     work_per_second: float
 
 
+@dataclass(frozen=True, slots=True)
+class SolvedBlock:
+    """A header (80 bytes) that met its job's network target, its hash in internal order, and the whole coinbase."""
+
+    job: Job
+    coinbase: bytes
+    header: bytes
+    hash: bytes
+
+
+class Chain(Protocol):
+    """What the pool builds on."""
+
+    sets_difficulty: bool
+    """Whether the pool says how hard a block is."""
+
+    @property
+    def state(self) -> ChainState: ...
+
+    def template(
+        self, *, network_difficulty: float, merkle_branches: int, extranonce_bytes: int, clean_jobs: bool
+    ) -> Job: ...
+
+    def append(self, block: SolvedBlock, work_per_second: float) -> bool: ...
+
+    def remember_rate(self, work_per_second: float) -> None: ...
+
+
 class SyntheticChain:
     """Keeps its tip in a state file, so that a restart continues at the same height."""
+
+    sets_difficulty = True
 
     def __init__(self, state_path: Path) -> None:
         """Raises OSError, or ChainStateError where the file is not ours."""
@@ -72,11 +102,12 @@ class SyntheticChain:
             clean_jobs=clean_jobs,
         )
 
-    def append(self, block_hash: bytes, work_per_second: float) -> None:
-        """Makes a block the tip, on disk before it returns. Raises OSError; the tip is then the old one."""
-        state = ChainState(self.state.height + 1, block_hash, work_per_second)
+    def append(self, block: SolvedBlock, work_per_second: float) -> bool:
+        """Makes a block the tip, on disk before it returns; True. Raises OSError; the tip is then the old one."""
+        state = ChainState(self.state.height + 1, block.hash, work_per_second)
         self._store(state)
         self.state = state
+        return True
 
     def remember_rate(self, work_per_second: float) -> None:
         """Keeps the share rate for the next start. Raises OSError."""

@@ -38,8 +38,16 @@ def subsidy_satoshi(height: int) -> int:
     return _FIRST_SUBSIDY_SATOSHI >> min(height // _HALVING_BLOCKS, 63)
 
 
-def build_coinbase(height: int, tag: bytes, extranonce_bytes: int, witness_commitment: bytes) -> CoinbaseHalves:
-    """A coinbase with the whole subsidy to one output and a witness commitment (32 bytes) in another.
+def build_coinbase(
+    height: int,
+    tag: bytes,
+    extranonce_bytes: int,
+    witness_commitment: bytes | None,
+    *,
+    reward_satoshi: int | None = None,
+) -> CoinbaseHalves:
+    """A coinbase with the whole reward (by default the subsidy) to one output and a witness commitment (32 bytes), if
+    there is one, in another.
 
     ``tag`` (8 bytes) makes it unique among all templates; ``extranonce_bytes`` is the room for both extranonces.
     """
@@ -48,10 +56,11 @@ def build_coinbase(height: int, tag: bytes, extranonce_bytes: int, witness_commi
     script_bytes = len(before) + extranonce_bytes + len(after)
     if script_bytes > MAX_SCRIPT_BYTES:
         raise ValueError(f"a coinbase script is at most {MAX_SCRIPT_BYTES} bytes, not {script_bytes}")
-    commitment_script = _WITNESS_COMMITMENT + witness_commitment
-    outputs = _output(subsidy_satoshi(height), _REWARD_SCRIPT) + _output(0, commitment_script)
+    outputs = [_output(subsidy_satoshi(height) if reward_satoshi is None else reward_satoshi, _REWARD_SCRIPT)]
+    if witness_commitment is not None:
+        outputs.append(_output(0, _WITNESS_COMMITMENT + witness_commitment))
     head = struct.pack("<I", 2) + b"\x01" + bytes(32) + b"\xff" * 4 + bytes([script_bytes])
-    return CoinbaseHalves(head + before, after + _SEQUENCE + b"\x02" + outputs + bytes(4))
+    return CoinbaseHalves(head + before, after + _SEQUENCE + bytes([len(outputs)]) + b"".join(outputs) + bytes(4))
 
 
 def _output(satoshi: int, script: bytes) -> bytes:

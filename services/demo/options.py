@@ -10,6 +10,8 @@ from services.stratum.version import GENERAL_PURPOSE_MASK
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from services.demo.full_node import NodeAddress
+
 
 @dataclass(frozen=True, slots=True)
 class DemoPoolOptions:
@@ -17,7 +19,8 @@ class DemoPoolOptions:
 
     ``data`` holds ``accepted.log`` and ``chain.json``. Vardiff gives each connection 1 to 5 shares a second between
     ``minimum_difficulty`` and a sixteenth of the network difficulty; ``fixed_difficulty`` turns it off. Blocks come
-    about every ``block_seconds`` at the rate that shares prove; ``network_difficulty`` fixes the chain's instead.
+    about every ``block_seconds`` at the rate that shares prove; ``network_difficulty`` fixes the chain's instead. With
+    ``node`` the chain is that full node's: its templates, its difficulty, and blocks are handed to it.
     """
 
     data: Path
@@ -33,6 +36,7 @@ class DemoPoolOptions:
     extranonce2_size: int = 8
     version_mask: int = GENERAL_PURPOSE_MASK
     max_connections: int = 20_000
+    node: NodeAddress | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.merkle_branches <= 12:

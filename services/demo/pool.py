@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.demo.accepted_log import AcceptedLog
-from services.demo.chain import SyntheticChain
+from services.demo.chain import SolvedBlock, SyntheticChain
 from services.demo.session import MinerSession, Subscription
 from services.demo.vardiff import Vardiff, WorkRate
 from services.stratum import message
@@ -22,6 +22,7 @@ from services.stratum.seen import SeenHeaders
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.demo.chain import Chain
     from services.demo.options import DemoPoolOptions
     from services.stratum.job import Job
     from services.stratum.share import RebuiltShare
@@ -42,18 +43,20 @@ _TOO_EASY = 4.0
 class DemoPool:
     """Validates shares, records the accepted ones, grows the chain by those that are blocks."""
 
-    def __init__(self, options: DemoPoolOptions) -> None:
-        """Opens the data folder; raises OSError or ChainStateError."""
+    def __init__(self, options: DemoPoolOptions, chain: Chain | None = None) -> None:
+        """Opens the data folder, and the synthetic chain in it unless there is another; raises OSError or
+        ChainStateError.
+        """
         self.options = options
         options.data.mkdir(parents=True, exist_ok=True)
-        self._chain = SyntheticChain(options.data / "chain.json")
+        self._chain: Chain = chain or SyntheticChain(options.data / "chain.json")
         self._accepted = AcceptedLog(options.data / "accepted.log")
         self._rate = WorkRate(self._chain.state.work_per_second, time.monotonic())
         self._seen = SeenHeaders()
         self._sessions: set[MinerSession] = set()
         self._parked: dict[str, tuple[float, Subscription]] = {}
         self._next_extranonce1 = secrets.randbits(8 * EXTRANONCE1_BYTES)
-        self._block_found: RebuiltShare | None = None
+        self._block_found: SolvedBlock | None = None
         self.job = self._new_job(clean_jobs=True)
 
     @property
@@ -103,14 +106,15 @@ class DemoPool:
             vardiff=Vardiff(difficulty, options.minimum_difficulty, time.monotonic()),
         )
 
-    def accept(self, share: RebuiltShare, job: Job, worker: str, difficulty: float) -> None:
+    def accept(self, share: RebuiltShare, job: Job, extranonce: bytes, worker: str, difficulty: float) -> None:
         """Records a share that met its difficulty. Raises StratumError(DUPLICATE), or OSError: not recorded."""
         if not self._seen.add(job.prevhash, share.hash):
             raise StratumError(DUPLICATE)
         self._accepted.append(share.hash, worker, difficulty, time.time())
         self._rate.add(difficulty, time.monotonic())
         if share.meets(bits_to_target(job.nbits.to_bytes(4, "big"))):
-            self._block_found = share
+            coinbase = job.coinbase1 + extranonce + job.coinbase2
+            self._block_found = SolvedBlock(job, coinbase, share.header, share.hash)
             log.info("block_found", height=self.height + 1, hash=display(share.hash), worker=worker)
 
     def after_accepted(self, session: MinerSession) -> None:
@@ -119,20 +123,21 @@ class DemoPool:
         if self._block_found is not None:
             block, self._block_found = self._block_found, None
             try:
-                self._chain.append(block.hash, self._rate.per_second(now))
+                is_tip = self._chain.append(block, self._rate.per_second(now))
             except OSError as error:
                 log.error("block_not_recorded", error=str(error))
             else:
-                self._announce(clean_jobs=True)
+                if is_tip:
+                    self.announce(clean_jobs=True)
         elif now - self._announced >= _LEAST_RETARGET_SECONDS and self._too_easy(now):
-            self._announce(clean_jobs=False)
+            self.announce(clean_jobs=False)
         session.adjust_difficulty(now)
 
     def tick(self) -> None:
         """To be called every few seconds: refreshes the job, looks after miners that find no share."""
         now = time.monotonic()
         if now - self._announced >= self.options.refresh_seconds:
-            self._announce(clean_jobs=False)
+            self.announce(clean_jobs=False)
         for session in tuple(self._sessions):
             session.adjust_difficulty(now)
         for session_id in [key for key, (since, _) in self._parked.items() if now - since > _PARKED_SECONDS]:
@@ -143,7 +148,8 @@ class DemoPool:
         self._accepted.close()
         self._chain.remember_rate(self._rate.per_second(time.monotonic()))
 
-    def _announce(self, *, clean_jobs: bool) -> None:
+    def announce(self, *, clean_jobs: bool) -> None:
+        """A new job for everybody."""
         self.job = self._new_job(clean_jobs=clean_jobs)
         line = message.notification("mining.notify", self.job.notify_params())
         for session in tuple(self._sessions):
@@ -160,7 +166,8 @@ class DemoPool:
 
     def _too_easy(self, now_seconds: float) -> bool:
         wanted = self._rate.per_second(now_seconds) * self.options.block_seconds
-        return self.options.network_difficulty is None and wanted > _TOO_EASY * self.network_difficulty
+        is_fixed = self.options.network_difficulty is not None or not self._chain.sets_difficulty
+        return not is_fixed and wanted > _TOO_EASY * self.network_difficulty
 
     def _wanted_network_difficulty(self) -> float:
         options = self.options

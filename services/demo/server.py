@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 from typing import TYPE_CHECKING
 
 import structlog
 
+from services.demo.full_node import FullNode, NodeError
+from services.demo.node_chain import NodeChain
 from services.demo.pool import DemoPool
 from services.stratum.reject import ProtocolError
 
 if TYPE_CHECKING:
+    from services.demo.full_node import NodeAddress
     from services.demo.options import DemoPoolOptions
     from services.demo.session import MinerSession
 
@@ -30,12 +34,14 @@ class DemoPoolServer:
     def __init__(self, options: DemoPoolOptions) -> None:
         self._options = options
         self._connections: set[_Connection] = set()
+        self._resources = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> DemoPoolServer:
-        """Raises OSError for a folder or a port that cannot be used, ChainStateError for a foreign state file."""
+        """Raises OSError for a folder, port or node that cannot be used, ChainStateError for a foreign state file."""
         options = self._options
         _allow_open_files(options.max_connections + _OTHER_FILES)
-        self.pool = DemoPool(options)
+        chain = None if options.node is None else await self._open_node(options.node)
+        self.pool = DemoPool(options, chain)
         try:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: _Connection(self.pool, self._connections, options.max_connections),
@@ -45,19 +51,33 @@ class DemoPoolServer:
             )
         except OSError:
             self.pool.close()
+            await self._resources.aclose()
             raise
         self.port: int = self._server.sockets[0].getsockname()[1]
-        self._ticking = asyncio.create_task(self._tick())
+        self._tasks = [asyncio.create_task(self._tick())]
+        if chain is not None:
+            self._tasks.append(asyncio.create_task(chain.follow(lambda is_new: self.pool.announce(clean_jobs=is_new))))
         log.info("demo_pool_listening", host=options.host, port=self.port, height=self.pool.height)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._ticking.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._server.close()
         self.drop_connections()
         await self._server.wait_closed()
+        await self._resources.aclose()
         self.pool.close()
         log.info("demo_pool_stopped", height=self.pool.height)
+
+    async def _open_node(self, address: NodeAddress) -> NodeChain:
+        node = await self._resources.enter_async_context(FullNode(address))
+        try:
+            return await NodeChain.opened(node)
+        except NodeError:
+            await self._resources.aclose()
+            raise
 
     def drop_connections(self) -> None:
         """Closes every miner's connection; what was written to it is still sent."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from services.stratum import message
-from services.stratum.difficulty import target_of
+from services.stratum.difficulty import bits_to_target, target_of
 from services.stratum.framing import LineBuffer
 from services.stratum.miner_request import (
     parse_authorize,
@@ -218,15 +218,16 @@ class MinerSession:
         check_ranges(sent.job, submit, self._version_mask, time.time())
         # A miner that has heard of a lower difficulty may use it on the job before, too.
         difficulty = min(sent.difficulty, subscription.vardiff.difficulty)
-        self._accept(share, sent.job, submit.worker, difficulty)
+        self._accept(share, sent.job, subscription.layout.full(submit.extranonce2), submit.worker, difficulty)
         subscription.vardiff.accepted(difficulty)
         return True
 
-    def _accept(self, share: RebuiltShare, job: Job, worker: str, difficulty: float) -> None:
-        if not share.meets(target_of(difficulty)):
+    def _accept(self, share: RebuiltShare, job: Job, extranonce: bytes, worker: str, difficulty: float) -> None:
+        # A block is a block, also where the chain is easier than any share.
+        if not share.meets(max(target_of(difficulty), bits_to_target(job.nbits.to_bytes(4, "big")))):
             raise StratumError(LOW_DIFFICULTY, f"{share.actual_difficulty:.3g} of {difficulty:.3g}")
         try:
-            self._pool.accept(share, job, worker, difficulty)
+            self._pool.accept(share, job, extranonce, worker, difficulty)
         except OSError as error:
             raise StratumError(MALFORMED, f"the pool could not record the share ({error.strerror or error})") from error
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from services.miner.mining_job import MiningJob, Work
 
 _PASS_SECONDS = 0.01
-"""So short that a new job is begun at once; Python's share in it stays below one percent."""
+"""Of processor time: so short that a new job is begun at once; Python's share in it stays below one percent."""
 _FIRST_PASS_NONCES = 1024
 _STEP_SECONDS = 0.2
 
@@ -141,14 +141,14 @@ class MiningThreads:
                 count = _FIRST_PASS_NONCES
             if self._is_bounded:
                 count = min(count, self._shares[index] - self._done[index])
-            began, began_working = time.perf_counter(), time.thread_time()
+            began = time.thread_time()
             scan = kernel.scan(nonce, min(count, NONCES - nonce))
-            seconds, worked_seconds = time.perf_counter() - began, time.thread_time() - began_working
+            worked_seconds = time.thread_time() - began
             nonce += scan.nonces
             self._done[index] += scan.nonces * len(kernel.versions)
             if scan.hits or self._is_bounded:
                 self._deliver(work, scan.hits)
-            count = max(_FIRST_PASS_NONCES, int(scan.nonces * min(_PASS_SECONDS / max(seconds, 1e-6), 2.0)))
+            count = max(_FIRST_PASS_NONCES, int(scan.nonces * min(_PASS_SECONDS / max(worked_seconds, 1e-6), 2.0)))
             if self._intensity < 1:
                 self._rest(mining_job, worked_seconds * (1 / self._intensity - 1))
 

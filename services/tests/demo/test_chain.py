@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.demo.chain import FIRST_HEIGHT, ChainStateError, SyntheticChain
+from services.demo.chain import FIRST_HEIGHT, ChainStateError, SolvedBlock, SyntheticChain
 from services.stratum.difficulty import bits_to_target, target_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def template(chain: SyntheticChain, branches: int = 3, difficulty: float = 2.0**
 def test_a_restart_goes_on_at_the_same_block(tmp_path: Path) -> None:
     chain = SyntheticChain(tmp_path / "chain.json")
     assert template(chain).height() == FIRST_HEIGHT
-    chain.append(b"\x07" * 32, 0.25)
+    chain.append(SolvedBlock(template(chain), b"", b"", b"\x07" * 32), 0.25)
     again = SyntheticChain(tmp_path / "chain.json")
     assert again.state == chain.state
     job = template(again)

@@ -194,7 +194,7 @@ async def test_a_new_job_is_mined_within_a_few_passes(tmp_path: Path) -> None:
         await client.connect()
         mining = asyncio.gather(client.receive_jobs(), miner.mine(2_000_000, 1_000_000))
         await until(lambda: client.shares.accepted >= 50)
-        server.pool._announce(clean_jobs=True)
+        server.pool.announce(clean_jobs=True)
         job_id = server.pool.job.job_id
         await until(lambda: job_id in client._work and any(client._work[job_id].extranonce2))
         before = client.shares.accepted
