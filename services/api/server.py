@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from services.api.app import create_app
 from services.web.serving import serve_app
 
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
 
     from services.api.options import ApiOptions
     from services.api.tokens import TokenBook
-
-log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 2.0
 
@@ -50,4 +46,3 @@ async def _follow(book: TokenBook, changed: Callable[[], ApiOptions | None]) -> 
         options = await asyncio.to_thread(changed)
         if options is not None:
             book.replace(options)
-            log.info("tokens_reloaded", static=len(options.read_tokens) + len(options.admin_tokens))

@@ -102,10 +102,12 @@ class TokenWatch:
             return None
         self._seen = marks
         try:
-            return options.api(configuration.load(self._config, self._data))
+            chosen = options.api(configuration.load(self._config, self._data))
         except Mistake as mistake:
             log.error("tokens_refused", problems=list(mistake.problems))
             return None
+        log.info("tokens_reloaded", static=len(chosen.read_tokens) + len(chosen.admin_tokens))
+        return chosen
 
     def _marks(self) -> tuple[tuple[int, int, int] | None, ...]:
         return tuple(_mark(path) for path in self._paths())
