@@ -32,15 +32,18 @@ async def test_a_connection_that_never_subscribes(started: Started, pool: Script
         async with TalkingMiner(miner_port(proxy)) as subscribed, TalkingMiner(miner_port(proxy)) as other:
             await subscribed.start()
             await other.ask("mining.authorize", ["w"])
+            assert "no mining.subscribe came" in (await other.read())["error"][1]
             await other.closed()
+            hits = {"pool_label": "normal", "limit": "handshake_seconds"}
+            assert proxy.registry.get_sample_value("sharehouse_miner_limits_hit_total", hits) == 1
             assert (await subscribed.ask("mining.ping", []))["result"] == "pong"
 
 
 async def test_while_the_pool_is_away_the_handshake_takes_as_long_as_it_takes(started: Started) -> None:
     port = unused_port()
-    async with started(port, limits=Limits(handshake_seconds=0.3)) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+    async with started(port, limits=Limits(handshake_seconds=0.6)) as proxy, TalkingMiner(miner_port(proxy)) as miner:
         configure = miner.send("mining.configure", [["version-rolling"], {}])
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.0)
         async with ScriptedPool(port=port):
             assert (await miner.answer(configure))["result"]["version-rolling"] is True
             assert (await miner.submit(await miner.start()))["result"] is True
