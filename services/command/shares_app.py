@@ -10,7 +10,7 @@ import typer
 from services.command import configuration
 from services.command.start import Config, Data, start
 
-shares_app = typer.Typer(no_args_is_help=True, help="Verify shares and prove them.")
+shares_app = typer.Typer(no_args_is_help=True, help="Verify shares, prove them, hand them out.")
 
 From = Annotated[
     str, typer.Option("--from", metavar="TIME", help="2026-11-21, 2026-11-21T14:30 (UTC), unix seconds, or 24h ago.")
@@ -43,6 +43,30 @@ def audit_command(
     first, last = period(since, until, time.time())
     if not audit(found, first, last, worker, typer.echo, lambda text: typer.echo(text, err=True)):
         raise typer.Exit(1)
+
+
+@shares_app.command(
+    "export",
+    epilog="Examples: sharehouse shares export --from 2026-11-01 --to 2026-12-01 november | "
+    "sharehouse shares export --from 7d s3://exports/last-week",
+)
+def export_command(
+    destination: Annotated[
+        str, typer.Argument(metavar="DESTINATION", help="An empty folder, or s3://BUCKET/PREFIX (AWS_... settings).")
+    ],
+    since: From = "24h",
+    until: To = "now",
+    worker: Worker = None,
+    config: Config = configuration.DEFAULT_CONFIG,
+    data: Data = configuration.DEFAULT_DATA,
+) -> None:
+    """Write the shares of a period to Parquet files, and the jobs that prove them."""
+    from services.command.export import export
+    from services.command.period import period
+
+    found = start("shares export", config, data)
+    first, last = period(since, until, time.time())
+    export(found, first, last, worker, destination, typer.echo)
 
 
 @shares_app.command(

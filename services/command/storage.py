@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 from uuid import uuid4
 
 from services.command.data_folder import new_prefix
@@ -107,6 +107,13 @@ def put_object(target: Bucket, name: str, content: bytes) -> None:
     client = _client(target)
     key = f"{target.prefix}/{name}"
     _asked(target, "write", lambda: client.put_object(Bucket=target.name, Key=key, Body=content))
+
+
+def upload(target: Bucket, name: str, file: BinaryIO) -> None:
+    """Write an object of any size below the prefix. Raises Mistake."""
+    client = _client(target)
+    key = f"{target.prefix}/{name}"
+    _asked(target, "write", lambda: client.upload_fileobj(file, target.name, key))
 
 
 def create(target: Bucket, say: Callable[[str], None]) -> None:

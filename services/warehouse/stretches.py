@@ -28,14 +28,14 @@ def stretches(
     most_rows: int = 4_000_000,
     step_seconds: int = HOUR_SECONDS,
 ) -> list[Stretch]:
-    """Cut [start, end): whole steps that lie side by side go together up to `most_rows`; none without rows is left.
+    """Cut [start, end): steps that follow each other go together up to `most_rows`, with what empty time is between.
 
     `counts` are rows by the start of each step, ascending; the first and the last step may reach beyond the period.
     """
     found: list[Stretch] = []
     for begin, rows in counts:
         first, last = max(begin, start), min(begin + step_seconds, end)
-        if found and found[-1].end == first and found[-1].rows + rows <= most_rows:
+        if found and found[-1].rows + rows <= most_rows:
             found[-1] = Stretch(found[-1].start, last, found[-1].rows + rows)
         else:
             found.append(Stretch(first, last, rows))

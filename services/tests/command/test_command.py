@@ -42,6 +42,7 @@ SUBCOMMANDS = (
     "backup create",
     "backup restore",
     "shares audit",
+    "shares export",
     "shares proof",
 )
 PORTS = (
