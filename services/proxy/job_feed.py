@@ -111,7 +111,9 @@ class JobFeed:
 
     def _advanced_ntime(self, work: Work) -> int:
         """The job's, with the time that passed since it came from the pool."""
-        return min(work.job.ntime + int(self._clock() - work.received_seconds), 0xFFFFFFFF)
+        passed, ntime = int(self._clock() - work.received_seconds), work.job.ntime
+        # Nearly always none has: then all miners share one number.
+        return min(ntime + passed, 0xFFFFFFFF) if passed else ntime
 
     def _tell_difficulty(self) -> None:
         if (difficulty := self.difficulty.change()) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -66,7 +67,7 @@ class Recorder:
                 version=job.version,
                 nbits=job.nbits,
                 ntime=job.ntime,
-                sent_ms=work.received_ms,
+                sent_ms=seen_with.ts_ms - round(1000 * (time.monotonic() - work.received_seconds)),
             )
         )
 

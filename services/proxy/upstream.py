@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -274,10 +273,8 @@ class Upstream(asyncio.Protocol):
                 if self.current is None and self.is_alive:
                     self._clear_timer()
                 self._clean_jobs += job.clean_jobs
-                received_ms = time.time_ns() // 1_000_000
-                self.current = Work(
-                    job, self, self.extranonce, self._clean_jobs, self._loop.time(), received_ms, job.content_key()
-                )
+                now = self._loop.time()
+                self.current = Work(job, self, self.extranonce, self._clean_jobs, now, job.content_key())
                 self.current_prevhash = job.prevhash
                 if self.is_alive:
                     self.listener.job_received(self.current)

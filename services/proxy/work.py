@@ -35,7 +35,6 @@ class Work(NamedTuple):
     extranonce: tuple[bytes, int]
     clean_jobs: int
     received_seconds: float
-    received_ms: int
     key: bytes
 
     @property
@@ -74,7 +73,8 @@ class SentJobs:
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
-        self._jobs: dict[str, SentJob] = {}
+        # A list, for most shares are for the newest: a dict of so few would take twice the memory.
+        self._jobs: list[SentJob] = []
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -82,15 +82,17 @@ class SentJobs:
     def add(self, sent: SentJob, now: float) -> None:
         """Keeps a job; beyond the bounds the oldest go. ``now`` is monotonic seconds."""
         jobs = self._jobs
-        jobs[sent.job_id] = sent
+        jobs.append(sent)
         while len(jobs) > self._kept:
-            job_id, oldest = next(iter(jobs.items()))
-            if len(jobs) <= MOST_KEPT * self._kept and _may_count(oldest.work, now):
+            if len(jobs) <= MOST_KEPT * self._kept and _may_count(jobs[0].work, now):
                 return
-            del jobs[job_id]
+            del jobs[0]
 
     def get(self, job_id: str) -> SentJob | None:
-        return self._jobs.get(job_id)
+        for sent in reversed(self._jobs):
+            if sent.job_id == job_id:
+                return sent
+        return None
 
 
 def _may_count(work: Work, now: float) -> bool:

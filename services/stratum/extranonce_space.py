@@ -41,7 +41,7 @@ class ExtranonceSpace:
     Where the pool gives too little for that, or ``own_size`` is 0, its extranonce1 is handed through, to one miner.
     """
 
-    __slots__ = ("_numbers", "_own_size", "_pool", "_tails", "_taken", "_unique")
+    __slots__ = ("_numbers", "_own_size", "_pool", "_tail", "_taken", "_unique")
 
     def __init__(
         self, pool: tuple[bytes, int], unique: int, numbers: Iterator[int], own_size: int = MINER_EXTRANONCE1_BYTES
@@ -51,7 +51,7 @@ class ExtranonceSpace:
         self._numbers = numbers
         self._own_size = own_size
         self._taken: dict[int, set[bytes]] = {}
-        self._tails: dict[bytes, bytes] = {}
+        self._tail = b""
 
     @property
     def source(self) -> tuple[int, tuple[bytes, int]]:
@@ -90,9 +90,10 @@ class ExtranonceSpace:
         if not self._is_free(prefix):
             return None
         self._taken.setdefault(len(prefix), set()).add(prefix)
-        # One object for all, which saves memory and makes comparing quick.
-        tail = self._tails.setdefault(layout.coinbase1_tail, layout.coinbase1_tail)
-        return replace(layout, coinbase1_tail=tail)
+        if layout.coinbase1_tail == self._tail:
+            return replace(layout, coinbase1_tail=self._tail)  # one object for all, as nearly all have the same
+        self._tail = layout.coinbase1_tail
+        return layout
 
     def _is_free(self, prefix: bytes) -> bool:
         """Whether no place begins with ``prefix``, and ``prefix`` with no other one's."""
