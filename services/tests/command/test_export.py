@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -43,7 +44,7 @@ def shares(store: ClickHouseAddress) -> dict[ShareId, Share]:
 
 
 def read(folder: Path, statement: str) -> list[list[str]]:
-    ((error, output),) = on_bare_engine(str(folder / "reader"), [statement])
+    ((error, output),) = on_bare_engine(str(folder / uuid4().hex), [statement])
     assert error == ""
     return [line.split("\t") for line in output.splitlines()]
 
