@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from services.proxy.options import Limits
 
 _AT_MOST = 1e12
-# A share with all that firmware puts into it has some 250 bytes.
-_AT_LEAST = {"line_bytes": 512, "queued_bytes": 16_384, "jobs_kept": 2}
+# A share with all that firmware puts into it has some 250 bytes; a job with its coinbase and branch some thousands.
+_AT_LEAST = {"line_bytes": 512, "queued_bytes": 16_384, "jobs_kept": 2, "pool_line_bytes": 65_536}
 
 
 def parse(config: ConfigFile) -> Limits:

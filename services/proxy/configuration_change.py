@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from services.proxy.options import PoolOptions, ProxyOptions
 
-_LIVE: Final = ("pools", "limits", "verdict_timeout_seconds", "silence_seconds", "drain_seconds")
+_LIVE: Final = ("pools", "limits", "silence_seconds", "drain_seconds")
 _SETTINGS: Final = {
     "name": "the host's name",
     "spool": "--data",

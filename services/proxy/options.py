@@ -102,6 +102,10 @@ class Limits:
     ban_seconds: float = 600.0
     jobs_kept: int = 16
     """At least; four times as many of the current block where its pool sent them within five minutes."""
+    verdict_timeout_seconds: float = 30.0
+    """How long a pool's verdict on a share is waited for."""
+    pool_line_bytes: int = 4 * MIB
+    """The longest line that a pool may send."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -138,7 +142,6 @@ class ProxyOptions:
     """A Unix socket to serve metrics and probes on, instead of ``metrics_host:metrics_port``."""
     keeps_spare: bool = True
     """Whether one pool connection more than there are miners stands ready for the next one."""
-    verdict_timeout_seconds: float = 30.0
     silence_seconds: float = 30.0
     """With nothing new from the pool for so long, the current job is sent again."""
     drain_seconds: float = 3.0

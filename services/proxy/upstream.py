@@ -105,14 +105,14 @@ class Upstream(asyncio.Protocol):
         self._pool, self._first_users = pool, users
         self._patience = pool.proxy.patience
         self._loop = asyncio.get_running_loop()
-        self._session = PoolSession(USER_AGENT)
+        self._session = PoolSession(USER_AGENT, pool.limits.pool_line_bytes)
         self._transport: asyncio.Transport | None = None
         self._pace = PoolPace(pool, endpoint, lambda: self.data_received(b""))
         self._timer: asyncio.TimerHandle | None = None
         self._configured = self._subscribed = self._authorized = self._ended = self._retiring = self._flush_due = False
         self._users = KnownUsers(self._patience.refused_seconds)
         self._waiting = AwaitedVerdicts(
-            pool.proxy.verdict_timeout_seconds,
+            pool.limits.verdict_timeout_seconds,
             self._patience.silent_seconds,
             forget=self._session.forget,
             silent=partial(self._silent, "the pool is silent: neither verdicts nor jobs come"),

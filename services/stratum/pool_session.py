@@ -153,9 +153,9 @@ class PoolSession:
         "_user_agent",
     )
 
-    def __init__(self, user_agent: str) -> None:
+    def __init__(self, user_agent: str, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._user_agent = user_agent
-        self._lines = LineBuffer(MAX_LINE_BYTES)
+        self._lines = LineBuffer(max_line_bytes)
         self._out = bytearray()
         self._next_id = 1
         self._pending: dict[int, tuple[str, str]] = {}

@@ -53,6 +53,8 @@ def test_what_the_file_says_reaches_the_proxy(tmp_path: Path, monkeypatch: pytes
         ("connections", 10**30, "above 0"),
         ("ban_seconds", float("nan"), "must be a number above 0, not nan"),
         ("ban_seconds", float("inf"), "above 0"),
+        ("pool_line_bytes", 100, "of at least 65536"),
+        ("verdict_timeout_seconds", 0, "above 0"),
         ("line_bytes", 100, "must be a whole number of at least 512, not 100"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.proxy.options import Limits
 from services.proxy.server import Proxy, serve
 from services.tests.conftest import unused_port
 from services.tests.proxy.conftest import miner_port, proxy_options
@@ -135,6 +136,18 @@ async def test_a_pool_that_speaks_only_nonsense_is_left_and_dialled_again(starte
         await miner.start()
         (await pool.connection()).send(nonsense)
         assert (await miner.submit(await miner.job()))["result"] is True
+        assert len(pool.connections) == 2
+
+
+async def test_how_long_a_pools_line_may_be_is_the_operators_to_say(started: Started) -> None:
+    async with ScriptedPool() as pool, started(pool.port, limits=Limits(pool_line_bytes=65_536)) as proxy:
+        async with TalkingMiner(miner_port(proxy)) as miner:
+            job = await miner.start()
+            upstream = await pool.connection()
+            upstream.send(b'{"id":null,"method":"client.show_message","params":["' + b"x" * 65_000 + b'"]}\n')
+            assert (await miner.submit(job))["result"] is True
+            upstream.send(b"x" * 65_538)
+            assert (await miner.submit(await miner.job()))["result"] is True
         assert len(pool.connections) == 2
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
+from services.proxy.options import Limits
 from services.stratum.difficulty import actual_difficulty
 from services.stratum.header import sha256d
 from services.tests.conftest import run_sql
 from services.tests.proxy.conftest import miner_port
 from services.tests.proxy.scripted_pool import EASIEST, Script, ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
+from services.tests.waiting import until
 
 if TYPE_CHECKING:
     from services.tests.proxy.conftest import Started
@@ -69,7 +70,7 @@ async def test_an_accepted_share(started: Started, database: ClickHouseAddress) 
 async def test_every_refusal_is_recorded_with_its_reason(started: Started, database: ClickHouseAddress) -> None:
     script = Script(difficulty=2.0**-28)
     async with ScriptedPool(script) as pool:
-        async with started(pool.port, database, verdict_timeout_seconds=0.2) as proxy:
+        async with started(pool.port, database, limits=Limits(verdict_timeout_seconds=1.0)) as proxy:
             async with TalkingMiner(miner_port(proxy)) as miner:
                 await miner.ask("mining.submit", ["w", "j", "00000000", "00000000", "00000000"])
                 job = await miner.start("w")
@@ -91,8 +92,9 @@ async def test_every_refusal_is_recorded_with_its_reason(started: Started, datab
                 upstream.notify(make_job("next", prevhash=2))
                 following = await miner.job()
                 await miner.submit(job, worker="w", at_least=2.0**-28, start=9_500_000)
+                (connection,) = proxy.listeners["normal"].pool.upstreams
                 upstream.drop()
-                await asyncio.sleep(0.1)
+                await until(lambda: not connection.is_alive)
                 late = miner.share(following, worker="w", at_least=2.0**-28)
                 await miner.ask("mining.submit", late)
     stored = rows(database)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.proxy.options import Limits
 from services.stratum.difficulty import actual_difficulty
 from services.stratum.header import sha256d
 from services.stratum.version import rolled
@@ -118,7 +119,7 @@ async def test_verdicts_under_different_ids_do_not_wait_for_each_other(miner: Ta
 
 async def test_no_verdict_in_time(started: Started) -> None:
     script = Script(submit=lambda _: None)
-    async with ScriptedPool(script) as pool, started(pool.port, verdict_timeout_seconds=0.2) as proxy:
+    async with ScriptedPool(script) as pool, started(pool.port, limits=Limits(verdict_timeout_seconds=0.2)) as proxy:
         async with TalkingMiner(miner_port(proxy)) as miner:
             job = await miner.start()
             asked_at = time.monotonic()
