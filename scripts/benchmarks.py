@@ -16,6 +16,7 @@ BENCHMARKS = {
     "audit_rate": ("shares/s that an audit verifies, against bare hashing", ["--millions", "1"]),
     "embedded_insert": ("rows/s through the embedded server, against the engine in process", ["--batches", "15"]),
     "mining": ("headers/s of the merge miner, against a loop on hashlib", ["--rounds", "5"]),
+    "kills": ("every process of the store killed at random under load: is anything lost or doubled?", ["--kills", "8"]),
     "page_queries": ("the readers' queries over a day of shares, against raw shares and SELECT 1", ["--millions", "1"]),
     "proxy_cpu": ("CPU per share through the proxy, against HAProxy as a mere relay", ["--shares", "10000"]),
     "proxy_latency": ("time from submit to reply, against HAProxy as a mere relay", ["--seconds", "5"]),

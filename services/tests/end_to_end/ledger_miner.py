@@ -47,11 +47,14 @@ class Ledger:
 class LedgerMiner:
     """One connection at a time to a Stratum port; mines on one core's spare slices, reconnects for ever."""
 
-    def __init__(self, port: int, worker: str, ledger: Ledger, *, rolls_version: bool) -> None:
+    def __init__(
+        self, port: int, worker: str, ledger: Ledger, *, rolls_version: bool, rest_seconds: float = 0.0
+    ) -> None:
         self._port = port
         self._worker = worker
         self._ledger = ledger
         self._rolls_version = rolls_version
+        self._rest_seconds = rest_seconds
 
     async def run(self) -> None:
         """Mines until cancelled."""
@@ -63,7 +66,7 @@ class LedgerMiner:
     async def _one_connection(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._ledger.connections += 1
-        connection = _Connection(PoolSession("ledger-miner"), self._worker, self._ledger)
+        connection = _Connection(PoolSession("ledger-miner"), self._worker, self._ledger, self._rest_seconds)
         mining = asyncio.create_task(connection.mine(writer))
         try:
             if self._rolls_version:
@@ -80,11 +83,12 @@ class LedgerMiner:
 
 
 class _Connection:
-    def __init__(self, session: PoolSession, worker: str, ledger: Ledger) -> None:
+    def __init__(self, session: PoolSession, worker: str, ledger: Ledger, rest_seconds: float) -> None:
         self.session = session
         self.pending: dict[int, str] = {}
         self._worker = worker
         self._ledger = ledger
+        self._rest_seconds = rest_seconds
         self._mask = 0
         self._difficulty = 1.0
         self._extranonce: tuple[bytes, int] | None = None
@@ -111,7 +115,7 @@ class _Connection:
 
     async def mine(self, writer: asyncio.StreamWriter) -> None:
         while True:
-            await asyncio.sleep(0)
+            await asyncio.sleep(self._rest_seconds)
             if self._job is None or self._extranonce is None:
                 await asyncio.sleep(0.01)
                 continue
@@ -145,10 +149,19 @@ class _Connection:
 
 
 @contextlib.asynccontextmanager
-async def ledger_miners(ports: list[int], ledger: Ledger, prefix: str = "ledger") -> AsyncIterator[None]:
-    """Runs one miner for each entry of ``ports``, named prefix.0, prefix.1 ...; every other one rolls versions."""
+async def ledger_miners(
+    ports: list[int], ledger: Ledger, prefix: str = "ledger", *, rest_seconds: float = 0.0
+) -> AsyncIterator[None]:
+    """Runs one miner for each entry of ``ports``, named prefix.0, prefix.1 ...; every other one rolls versions.
+
+    Each rests ``rest_seconds`` after every HASHES_A_SLICE hashes.
+    """
     tasks = [
-        asyncio.create_task(LedgerMiner(port, f"{prefix}.{index}", ledger, rolls_version=index % 2 == 0).run())
+        asyncio.create_task(
+            LedgerMiner(
+                port, f"{prefix}.{index}", ledger, rolls_version=index % 2 == 0, rest_seconds=rest_seconds
+            ).run()
+        )
         for index, port in enumerate(ports)
     ]
     try:
