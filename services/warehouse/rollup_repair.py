@@ -52,11 +52,14 @@ class RollUp:
     bucket: str
     """The bucket of a share called s."""
     seconds: int
+    condition: str = ""
+    """Which shares are in it, with an AND in front."""
 
 
 ROLL_UPS: Final = (
     RollUp("shares_10m", "toStartOfTenMinutes(s.ts)", 600),
     RollUp("shares_1h", "toStartOfHour(s.ts)", 3_600),
+    RollUp("shares_1d", "toStartOfDay(s.ts)", 86_400, " AND s.ts >= (SELECT max(since) FROM shares_1d_since)"),
 )
 _SUMS: Final = """\
     countIf(s.verdict = 'accepted') AS accepted,
@@ -136,7 +139,8 @@ async def _raw(client: AsyncClient, batch: Batch, roll_up: RollUp) -> dict[Key, 
     """Of each key that the batch has rows of."""
     result = await client.query(
         f"SELECT toUnixTimestamp({roll_up.bucket}) AS start, s.pool_label, s.worker, toYYYYMM({roll_up.bucket}),"  # noqa: S608
-        f" countIf({_OWN}) AS own, count() FROM shares AS s WHERE {_BETWEEN} GROUP BY 1, 2, 3, 4 HAVING own > 0",
+        f" countIf({_OWN}) AS own, count() FROM shares AS s WHERE {_BETWEEN}{roll_up.condition}"
+        " GROUP BY 1, 2, 3, 4 HAVING own > 0",
         parameters=_bound(batch, roll_up),
     )
     return {(start, pool, worker): Count(*count) for start, pool, worker, *count in result.result_rows}
@@ -157,6 +161,7 @@ async def _insert(client: AsyncClient, batch: Batch, roll_up: RollUp, month: int
         f"INSERT INTO {roll_up.table} ({_COLUMNS})"
         f" SELECT {roll_up.bucket} AS bucket, s.pool_label, s.worker,\n{_SUMS}\n"
         f"FROM shares AS s WHERE {_BETWEEN} AND {_OWN} AND toYYYYMM({roll_up.bucket}) = {{month:UInt32}}"
+        f"{roll_up.condition}"
         " GROUP BY 1, 2, 3",
         parameters={**_bound(batch, roll_up), "month": month},
         settings={

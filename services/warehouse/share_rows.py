@@ -23,7 +23,10 @@ _RANGES: Final[dict[Source, str]] = {
     "shares": "s.ts >= toDateTime64({start}, 3, 'UTC') AND s.ts < toDateTime64({end}, 3, 'UTC')",
     "shares_10m": _BUCKETS,
     "shares_1h": _BUCKETS,
+    "shares_1d": _BUCKETS,
 }
+# The roll-up by day has all shares from here on (migration 0005).
+_DAYS_BEGIN: Final = "(SELECT if(count() = 0, toDateTime(4102444800, 'UTC'), max(since)) FROM shares_1d_since)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,13 @@ def share_rows(windows: Sequence[tuple[int, int]], columns: Columns, filters: st
     """
     of_source: dict[Source, dict[int, list[str]]] = {}
     for number, (start, end) in enumerate(windows):
-        for piece in pieces(start, end):
-            of_source.setdefault(piece.source, {}).setdefault(number, []).append(_range(piece))
+        for piece in pieces(start, end, by_day=True):
+            text = _range(piece)
+            if piece.source == "shares_1d":
+                early = text.replace("(", f"(s.bucket < {_DAYS_BEGIN} AND ", 1)
+                of_source.setdefault("shares_1h", {}).setdefault(number, []).append(early)
+                text = text.replace("(", f"(s.bucket >= {_DAYS_BEGIN} AND ", 1)
+            of_source.setdefault(piece.source, {}).setdefault(number, []).append(text)
     return "\nUNION ALL\n".join(
         _select(source, [ranges.get(number, []) for number in range(len(windows))], columns, filters)
         for source, ranges in of_source.items()

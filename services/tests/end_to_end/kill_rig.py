@@ -44,7 +44,11 @@ DIFFICULTY: Final = 2.0**-26
 _STORAGE: Final = Path(__file__).parents[3] / "config" / "clickhouse" / "storage-s3.xml"
 _GROWTH_SECONDS: Final = 90.0
 
-ROLL_UPS: Final = (("shares_10m", "toStartOfTenMinutes(ts)"), ("shares_1h", "toStartOfHour(ts)"))
+ROLL_UPS: Final = (
+    ("shares_10m", "toStartOfTenMinutes(ts)"),
+    ("shares_1h", "toStartOfHour(ts)"),
+    ("shares_1d", "toStartOfDay(ts)"),
+)
 
 
 class Victim(Protocol):
