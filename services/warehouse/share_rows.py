@@ -25,7 +25,7 @@ _RANGES: Final[dict[Source, str]] = {
     "shares_1h": _BUCKETS,
     "shares_1d": _BUCKETS,
 }
-# The roll-up by day has all shares from here on (migration 0005).
+# The roll-up by day has all shares from here on (migration 0007).
 _DAYS_BEGIN: Final = "(SELECT if(count() = 0, toDateTime(4102444800, 'UTC'), max(since)) FROM shares_1d_since)"
 
 

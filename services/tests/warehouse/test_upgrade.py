@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+import pytest
+
 from services.tests.conftest import run_sql
 from services.tests.warehouse.first_release import write_segment
 from services.tests.warehouse.rows import make_block_candidate, make_found_block, make_job, make_share
@@ -53,6 +55,7 @@ async def populated(client: AsyncClient, generator: random.Random, segment: UUID
     await insert(client, Stream.FOUND_BLOCKS, encoder.found_block(make_found_block(generator)))
 
 
+@pytest.mark.timeout(300)
 async def test_every_earlier_schema_goes_forward_with_its_rows(
     clickhouse: ClickHouseAddress, database: ClickHouseAddress, generator: random.Random
 ) -> None:
