@@ -23,6 +23,11 @@ _FORWARDING = tuple(
     Path("/proc/sys/net") / name for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv4/conf/all/forwarding")
 )
 _BRIDGE = "docker0"
+# A table that nobody had touched before the engine came: iptables-save does not mention it.
+_EMPTY_TABLES = {
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+}
 
 
 class EngineError(Exception):
@@ -46,7 +51,7 @@ class Engine:
 
     def __enter__(self) -> Self:
         """Raises EngineError."""
-        self._rules = {tool: _output(f"{tool}-save") for tool in ("iptables", "ip6tables")}
+        self._rules = {tool: _with_empty_tables(_output(f"{tool}-save")) for tool in ("iptables", "ip6tables")}
         self._forwarding = {path: path.read_text() for path in _FORWARDING if path.exists()}
         self._had_bridge = Path(f"/sys/class/net/{_BRIDGE}").exists()
         try:
@@ -180,6 +185,14 @@ def told(error: Exception) -> str:
     """What a failed command printed."""
     output = getattr(error, "stdout", None) or b""
     return f"{error}\n{output.decode(errors='replace') if isinstance(output, bytes) else output}"
+
+
+def _with_empty_tables(rules: bytes) -> bytes:
+    for table, chains in _EMPTY_TABLES.items():
+        if f"*{table}\n".encode() not in rules:
+            lines = (f"*{table}", *(f":{chain} ACCEPT [0:0]" for chain in chains), "COMMIT", "")
+            rules += "\n".join(lines).encode()
+    return rules
 
 
 def _output(tool: str) -> bytes:
