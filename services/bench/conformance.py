@@ -1,0 +1,97 @@
+"""Whatever a request may look like, the API answers as /openapi.json says: schemathesis makes the requests.
+
+Run: python -m services.bench.conformance [--examples N] [--seconds S]; a short form is among the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from services.api.options import ApiOptions, RateLimitOptions
+from services.api.server import serve as serve_api
+from services.bench.page_queries import fill
+from services.bench.processes import free_port, service, wait_for_clickhouse, wait_for_port
+from services.warehouse.address import ClickHouseAddress
+from services.warehouse.embedded.options import EmbeddedOptions
+from services.warehouse.embedded.server import serve as serve_clickhouse
+
+TOKEN: Final = "a-token-of-the-benchmark"
+UNLIMITED: Final = RateLimitOptions(*[1_000_000_000] * 4)
+# What no schema can say is refused with 400 and 406: periods that end before they begin, days that are none. A database
+# that is slow on a busy machine is a 503, as the description says; it must be no other.
+_CONFIGURATION: Final = """\
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", 400, 401, 403, 404, 406, 414, 503]
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", 503]
+"""
+
+
+def run_schemathesis(url: str, token: str | None, *, examples: int, seconds: int) -> tuple[int, int, str]:
+    """Exit code (0: all is as described), how many requests were made, and what schemathesis said.
+
+    A stream without end cannot be looked at so, and a reload waits for proxies.
+    """
+    with tempfile.TemporaryDirectory(prefix="schemathesis-") as folder:
+        configuration = Path(folder) / "schemathesis.toml"
+        configuration.write_text(_CONFIGURATION)
+        authorized = ["--header", f"Authorization: Bearer {token}"] if token else []
+        done = subprocess.run(
+            [
+                *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(configuration)),
+                *("run", f"{url}/openapi.json", "--checks", "all", "--no-color", "--continue-on-failure", *authorized),
+                *("--exclude-path", "/api/events", "--exclude-path", "/api/reload"),
+                *("--phases", "examples,coverage,fuzzing", "--max-examples", str(examples)),
+                *("--max-time", str(seconds), "--request-timeout", "30", "--warnings", "off"),
+                "--generation-deterministic",
+            ],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    made = re.search(r"(\d+) generated", done.stdout)
+    return done.returncode, int(made[1]) if made else 0, done.stdout + done.stderr
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--examples", type=int, default=500, help="requests for each endpoint, at most")
+    parser.add_argument("--seconds", type=int, default=600, help="for each of the two runs, at most")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        database = EmbeddedOptions(data=Path(folder), port=free_port(), password="bench")
+        address = ClickHouseAddress(database.host, database.port, database.user, database.password)
+        options = ApiOptions(clickhouse=address, port=free_port(), read_tokens=(TOKEN,), rate_limits=UNLIMITED)
+        with service(serve_clickhouse, database, core=0):
+            wait_for_clickhouse(database.port)
+            client = await fill(address, int(time.time()), 20_000, 50)
+            await client.close()
+            with service(serve_api, options, core=1):
+                wait_for_port(options.port)
+                failed = False
+                for token in (TOKEN, None):
+                    code, made, said = await asyncio.to_thread(
+                        run_schemathesis,
+                        f"http://127.0.0.1:{options.port}",
+                        token,
+                        examples=asked.examples,
+                        seconds=asked.seconds,
+                    )
+                    print(f"{'with' if token else 'without'} a token: {made} requests, exit code {code}", flush=True)
+                    if code:
+                        print(said)
+                        failed = True
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
