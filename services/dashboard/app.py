@@ -11,13 +11,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from services.dashboard import live, login
+from services.dashboard import analytics, blocks, exports, live, login, pools, storage, workers
 from services.dashboard.attempts import Attempts
 from services.dashboard.feed import Feed
 from services.dashboard.guard import GuardMiddleware
 from services.dashboard.login_session import Credentials
 from services.dashboard.overview import Overview
 from services.dashboard.pages import NOT_STORED, Pages
+from services.warehouse.analysis import Analysis
 from services.warehouse.queries import Queries
 from services.web.access import AccessMiddleware
 
@@ -41,6 +42,7 @@ def create_app(options: DashboardOptions) -> FastAPI:
     """The application for `options`. It starts, and stays up, without ClickHouse: the page then says so."""
     queries = Queries(options.clickhouse)
     feed = Feed(Overview(queries, options).look, options.interval_seconds)
+    analysis = Analysis(options.clickhouse, deadline_seconds=options.analysis_seconds)
     pages = Pages()
     credentials = Credentials(options.password, options.tokens)
     attempts = Attempts()
@@ -50,6 +52,7 @@ def create_app(options: DashboardOptions) -> FastAPI:
         # The first query connects: a database that hangs must not hold up the start.
         yield
         await queries.close()
+        await analysis.close()
 
     app = FastAPI(title="Sharehouse dashboard", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.state.feed = feed
@@ -59,6 +62,12 @@ def create_app(options: DashboardOptions) -> FastAPI:
 
     app.include_router(login.router(credentials, attempts, pages))
     app.include_router(live.router(options, feed, pages))
+    app.include_router(analytics.router(options, analysis, pages))
+    app.include_router(exports.router(options))
+    app.include_router(workers.router(options, analysis, pages))
+    app.include_router(pools.router(options, analysis, queries, pages))
+    app.include_router(storage.router(options, analysis, queries, pages))
+    app.include_router(blocks.router(options, analysis, pages))
 
     @app.get("/healthz")
     async def healthz() -> JSONResponse:

@@ -12,13 +12,14 @@ import msgspec
 class Trace:
     """One quantity along the chart; None where there is no data, which leaves a gap.
 
-    `ink` names a colour of base.css: accent, good, warning, bad, muted, or 1 to 8 for things of equal rank.
+    `ink` names a colour of base.css: accent, good, warning, bad, muted, or 1 to 8 for things of equal rank. An "edge"
+    is drawn by the band alone that it bounds.
     """
 
     name: str
     values: tuple[float | None, ...]
     ink: str = "accent"
-    kind: Literal["line", "area", "dashed", "bars"] = "line"
+    kind: Literal["line", "area", "dashed", "bars", "edge"] = "line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Chart:
 
     With `labels` there is no time: each value has its label. `unit` stands behind every value with an SI prefix ("H/s",
     "%"); a percentage goes to 100. `band` names two traces by number, upper and lower, between which it is shaded.
-    `stacked` draws each trace on top of those before it.
+    `stacked` draws each trace on top of those before it. `logarithmic` draws heights by their logarithm, from 1 on.
     """
 
     start: int
@@ -47,6 +48,7 @@ class Chart:
     band: tuple[int, int] | None = None
     stacked: bool = False
     marks: tuple[Mark, ...] = ()
+    logarithmic: bool = False
 
     @property
     def steps(self) -> int:

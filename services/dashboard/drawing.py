@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -52,7 +53,9 @@ def draw(chart: Chart | None, name: str) -> Drawing:
 
 
 def _heights(chart: Chart) -> list[tuple[float | None, ...]]:
-    """Where each trace's values stand: as they are, or on top of the traces before."""
+    """Where each trace's values stand: as they are, by their logarithm, or on top of the traces before."""
+    if chart.logarithmic:
+        return [tuple(None if not value else math.log1p(value) for value in trace.values) for trace in chart.traces]
     if not chart.stacked:
         return [trace.values for trace in chart.traces]
     below = [0.0] * chart.steps
@@ -64,6 +67,8 @@ def _heights(chart: Chart) -> list[tuple[float | None, ...]]:
 
 
 def _paths(trace: Trace, values: Sequence[float | None], top: float) -> Iterator[Path]:
+    if trace.kind == "edge":
+        return
     if trace.kind == "bars":
         stride = WIDTH / max(1, len(values))
         bars = "".join(

@@ -14,4 +14,11 @@ class Entry:
     path: str
 
 
-NAVIGATION: Final = (Entry("Live", ""),)
+NAVIGATION: Final = (
+    Entry("Live", ""),
+    Entry("Analytics", "analytics"),
+    Entry("Workers", "workers"),
+    Entry("Pools", "pools"),
+    Entry("Storage", "storage"),
+    Entry("Blocks", "blocks"),
+)

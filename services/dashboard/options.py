@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from services.warehouse.address import ClickHouseAddress
+from services.warehouse.analysis import DEADLINE_SECONDS
 
 
 class DashboardOptionError(ValueError):
@@ -27,9 +28,9 @@ class DashboardOptions:
 
     With a `password` (DASHBOARD_PASSWORD) or `tokens` (DASHBOARD_TOKENS) every page asks for one of them; without any
     the dashboard opens on a loopback address only. `stratum` is what the page tells a new operator to enter in a miner;
-    `interval_seconds` is the time between two looks into the database, shared by all open pages. `trusted_proxies`
-    (TRUSTED_PROXIES) are addresses and networks whose X-Forwarded-For is believed. Raises DashboardOptionError for a
-    value that cannot stand.
+    `interval_seconds` is the time between two looks into the database, shared by all open pages; `analysis_seconds` is
+    how long a page that analyses waits for an answer. `trusted_proxies` (TRUSTED_PROXIES) are addresses and networks
+    whose X-Forwarded-For is believed. Raises DashboardOptionError for a value that cannot stand.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +40,7 @@ class DashboardOptions:
     tokens: tuple[str, ...] = field(default=(), repr=False)
     stratum: tuple[StratumEndpoint, ...] = ()
     interval_seconds: float = 2.0
+    analysis_seconds: float = DEADLINE_SECONDS
     trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

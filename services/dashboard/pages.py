@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.dashboard import quantities
 from services.dashboard.drawing import draw
+from services.dashboard.links import worker_path
 from services.dashboard.navigation import NAVIGATION
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals |= {"navigation": NAVIGATION, "draw": draw}
+        self._templates.globals |= {"navigation": NAVIGATION, "draw": draw, "worker_path": worker_path}
         for shown in (quantities.si, quantities.hash_rate, quantities.exact, quantities.count, quantities.utc):
             self._templates.filters[shown.__name__] = shown
+        for named in (quantities.percent, quantities.duration, quantities.size, quantities.plural):
+            self._templates.filters[named.__name__] = named
 
     def answer(
         self, request: Request, template: str, *, here: str | None = "", status: int = 200, **facts: Any

@@ -33,6 +33,11 @@ def hash_rate(hashes_per_second: float) -> str:
     return si(hashes_per_second, "H/s")
 
 
+def size(number_of_bytes: float) -> str:
+    """So many bytes, in powers of 1000: 41.2 GB."""
+    return si(number_of_bytes, "B")
+
+
 def exact(value: float) -> str:
     """Every digit that matters, with thousands separated: for the hover text."""
     if not math.isfinite(value):

@@ -8,6 +8,7 @@ its query cancelled.
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,7 +37,6 @@ DEADLINE_SECONDS: Final = 15
 _AT_ONCE: Final = 3
 MOST_ROWS: Final = 100_000
 LIMITS: Final = {
-    "max_execution_time": DEADLINE_SECONDS,
     "max_memory_usage": 2 << 30,
     "max_result_rows": MOST_ROWS,
     "result_overflow_mode": "throw",
@@ -99,6 +99,8 @@ class Analysis:
     def __init__(self, address: ClickHouseAddress, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         self._connection = Connection(address, timeout_seconds=deadline_seconds + 1)
         self._deadline_seconds = deadline_seconds
+        # The server gives up as well, so that a query nobody waits for does not go on.
+        self._settings = {**LIMITS, "max_execution_time": math.ceil(deadline_seconds)}
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:
@@ -183,7 +185,7 @@ class Analysis:
             async with asyncio.timeout(self._deadline_seconds), self._places:
                 client = await self._connection.client()
                 with cancellation_kept():
-                    result = await client.query(sql, parameters=bound, settings=LIMITS)
+                    result = await client.query(sql, parameters=bound, settings=self._settings)
                 rows: Sequence[Sequence[Any]] = result.result_rows
                 return rows
 

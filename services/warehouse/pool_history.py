@@ -24,9 +24,10 @@ WHERE ts >= toDateTime64({start:Int64}, 3, 'UTC') AND pool_before != ''
     AND (pool != pool_before OR state != state_before)
 ORDER BY ts DESC, proxy, pool_label LIMIT {most:UInt32}"""
 _SINCE: Final = "SELECT count(), toUnixTimestamp(min(ts)) FROM pool_states"
-_AWAY: Final = """\
+_STEPS: Final = """\
 SELECT pool_label, intDiv(toUnixTimestamp(ts) - {first:Int64}, {step:Int64}) AS number,
-    countIf(state = 'away') / count(), max(miners)
+    countIf(state = 'away') / count(), max(miners), if(countIf(latency_seconds > 0) > 0,
+        avgIf(latency_seconds, latency_seconds > 0), 0)
 FROM pool_states
 WHERE ts >= toDateTime64({start:Int64}, 3, 'UTC') AND ts < toDateTime64({end:Int64}, 3, 'UTC')
 GROUP BY pool_label, number ORDER BY pool_label, number"""
@@ -65,6 +66,8 @@ class PoolStep:
     away: float
     """Which part of the heartbeats told that miners wait for the pool: 0 to 1."""
     miners: int
+    latency_seconds: float
+    """Mean of how long it took to answer shares; 0 if it answered none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,8 @@ async def pool_steps(analysis: Analysis, start: int, end: int, step_seconds: int
     """By pool label and number of the step; steps stand on multiples of `step_seconds`, the first has `start` in it."""
     bound = {"start": start, "end": end, "first": start // step_seconds * step_seconds, "step": step_seconds}
     found: dict[str, dict[int, PoolStep]] = {}
-    for label, number, away, miners in await analysis.rows(_AWAY, bound):
-        found.setdefault(label, {})[number] = PoolStep(away, miners)
+    for label, number, away, miners, latency in await analysis.rows(_STEPS, bound):
+        found.setdefault(label, {})[number] = PoolStep(away, miners, latency)
     return found
 
 

@@ -15,7 +15,7 @@ from services.warehouse.client import Connection, StoreUnavailable, answered_wit
 from services.warehouse.parquet_parts import ParquetParts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.share_query import ShareQuery
@@ -87,6 +87,10 @@ class ShareExport:
         self.rows_done = 0
         self._slices: tuple[Slice, ...] = ()
 
+    async def close(self) -> None:
+        """Let go of the database; `blocks` does so at its own end."""
+        await self._connection.close()
+
     async def count(self) -> int:
         """How many shares match. Raises StoreUnavailable."""
         condition, bound = self._query.condition()
@@ -103,7 +107,7 @@ class ShareExport:
         self.rows_total = sum(one.rows for one in self._slices)
         return self.rows_total
 
-    async def blocks(self) -> AsyncIterator[bytes]:
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
         """The file, a slice at a time; `count` comes first."""
         try:
             frame = _frame(self._form)
@@ -114,7 +118,7 @@ class ShareExport:
                 self.rows_done += one.rows
             yield frame.foot()
         finally:
-            await self._connection.close()
+            await self.close()
 
     async def _blocks_of(self, one: Slice, frame: _Frame) -> AsyncIterator[bytes]:
         try:

@@ -3,6 +3,7 @@ import { clock, date, si } from "./formats.js";
 
 const PAGE = "page"; // all charts of a page share the cursor, and the time range
 const charts = new Set();
+const LEAST = 0.5; // where a logarithmic scale begins, so that one share is seen
 
 function colour(name) {
   const probe = document.createElement("i");
@@ -93,11 +94,12 @@ export class Chart {
     return {
       label: name,
       stroke,
-      width: bars ? 0 : 2,
+      width: bars || kind === "edge" ? 0 : 2,
       fill: bars ? stroke : kind === "area" ? faded(stroke) : undefined,
       dash: kind === "dashed" ? [6, 4] : undefined,
       paths: bars ? uPlot.paths.bars({ size: [0.8, 40], align: this.timed ? 1 : 0 }) : undefined,
-      points: { size: 6, fill: stroke, filter: () => (bars ? [] : this.lonely(number)) },
+      fillTo: bars && this.chart.logarithmic ? LEAST : undefined,
+      points: { size: 6, fill: stroke, filter: () => (bars || kind === "edge" ? [] : this.lonely(number)) },
       spanGaps: false,
     };
   }
@@ -113,9 +115,10 @@ export class Chart {
     this.plot?.destroy();
     this.place.replaceChildren();
     if (this.chart.traces.length === 0) return;
-    const { unit, traces, band } = this.chart;
+    const { unit, traces, band, logarithmic } = this.chart;
     const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
     const top = (_, __, most) => [0, unit === "%" ? 100 : most > 0 ? most * 1.1 : 1];
+    const height = logarithmic ? { distr: 3, range: (_, __, most) => [LEAST, Math.max(10, most * 1.5)] } : { range: top };
     const bands = band ? [{ series: [band[0] + 1, band[1] + 1], fill: faded(colour(traces[band[0]].ink)) }] : [];
     const options = {
       ...this.size(),
@@ -126,10 +129,10 @@ export class Chart {
         sync: this.timed ? { key: PAGE } : undefined,
         drag: { x: this.timed, y: false, setScale: false },
       },
-      scales: { x: { time: this.timed, range: this.timed ? undefined : (_, least, most) => [least - 0.5, most + 0.5] }, y: { range: top } },
+      scales: { x: { time: this.timed, range: this.timed ? undefined : (_, least, most) => [least - 0.5, most + 0.5] }, y: height },
       axes: [
         { ...axis, values: (_, ticks) => this.ticks(ticks), space: 64, size: 28, ...(this.timed ? {} : { incrs: [1, 2, 5, 10, 20, 50] }) },
-        { ...axis, values: (_, ticks) => ticks.map((tick) => si(tick, unit)), size: 84 },
+        { ...axis, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : si(tick, unit))), size: 84 },
       ],
       series: [{}, ...this.order.map((number) => this.trace(traces[number], number))],
       bands,
@@ -190,7 +193,9 @@ export class Chart {
     this.when.textContent = !pointed ? "" : labels.length ? labels[index] : [`${time(at)} to ${time(at + step)}`, ...beside].join(", ");
     traces.forEach(({ values }, number) => {
       const known = pointed ? values[index] : values.findLast((value) => !missing(value));
-      this.values[number][1].textContent = missing(known) ? "no data" : si(known, unit);
+      // Without time, the last value is no better than any other.
+      const text = missing(known) ? "no data" : si(known, unit);
+      this.values[number][1].textContent = pointed || this.timed ? text : "";
     });
     if (!pointed) {
       const words = traces.map(({ name }, number) => `${name} ${this.values[number][1].textContent}`);

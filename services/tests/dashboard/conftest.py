@@ -11,6 +11,7 @@ from clickhouse_connect.driver import create_async_client
 from services.dashboard.options import DashboardOptions, StratumEndpoint
 from services.dashboard.server import serve
 from services.tests.conftest import unused_port
+from services.tests.dashboard.generated import generated as generated
 from services.tests.serving import running
 from services.tests.warehouse.test_proxies import INSTANCE, make_heartbeat, make_session
 from services.warehouse.migrate import migrate

@@ -226,7 +226,7 @@ async def test_nothing_is_inline_and_nothing_from_elsewhere(store: ClickHouseAdd
         table = Table(answer.text)
         assert "style" not in table.tags | table.attributes
         assert not re.search(r"<script(?![^>]*\bsrc=)", answer.text)
-        files = set(re.findall(r'(?:src|href)="\./([^"#]+)"', answer.text))
+        files = set(re.findall(r'(?:src|href)="\./(static/[^"#]+)"', answer.text))
         weight = 0
         for file in files:
             assert "//" not in file

@@ -14,7 +14,7 @@ from services.tests.operations.conftest import ROOT, UNPREFIXED, metrics_named
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOGGING_ROOMS = ("proxy", "warehouse", "api", "command")
+LOGGING_ROOMS = ("proxy", "warehouse", "api", "dashboard", "command")
 LEVELS = {"info", "warning", "error"}
 ELSEWHERE = {"SPOOL", "DATA"}
 """Words in capitals that stand for a folder."""

@@ -40,8 +40,8 @@ async def analysis(store: ClickHouseAddress) -> AsyncIterator[Analysis]:
     await analysis.close()
 
 
-def pool_state(label: str, pool: str, state: str = "ready", miners: int = 3) -> PoolState:
-    return PoolState(pool_label=label, pool=pool, state=state, miners=miners, upstreams=1)
+def pool_state(label: str, pool: str, state: str = "ready", miners: int = 3, latency: float = 0.0) -> PoolState:
+    return PoolState(pool_label=label, pool=pool, state=state, miners=miners, upstreams=1, latency_seconds=latency)
 
 
 async def test_changes_of_pools(store: ClickHouseAddress, analysis: Analysis) -> None:
@@ -52,9 +52,9 @@ async def test_changes_of_pools(store: ClickHouseAddress, analysis: Analysis) ->
         (-900, pool_state("normal", "first:1")),
         (-898, pool_state("normal", "first:1")),
         (-896, pool_state("normal", "first:1", "away")),
-        (-894, pool_state("normal", "second:1", miners=7)),
+        (-894, pool_state("normal", "second:1", miners=7, latency=0.25)),
         (-892, pool_state("normal", "second:1", "idle", 0)),
-        (-890, pool_state("normal", "second:1")),
+        (-890, pool_state("normal", "second:1", latency=0.75)),
         (-600, pool_state("normal", "first:1")),
         (-2, pool_state("normal", "first:1")),
     ]
@@ -77,9 +77,9 @@ async def test_changes_of_pools(store: ClickHouseAddress, analysis: Analysis) ->
     assert [one.at - NOW for one in await pool_changes(analysis, NOW - 1000, NOW - 700)] == [-894, -896]
     assert await told_since(analysis) == NOW - 7000
     steps = (await pool_steps(analysis, NOW - 1200, NOW, 600))["normal"]
-    assert {number: (step.away, step.miners) for number, step in steps.items()} == {
-        0: (pytest.approx(1 / 7), 7),
-        1: (0.0, 3),
+    assert {number: (step.away, step.miners, step.latency_seconds) for number, step in steps.items()} == {
+        0: (pytest.approx(1 / 7), 7, 0.5),
+        1: (0.0, 3, 0.0),
     }
 
 
