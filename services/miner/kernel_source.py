@@ -31,6 +31,8 @@ class KernelSource:
 
     def __init__(self, chains: Sequence[Chain], cache_folder: Path | None) -> None:
         self.current: KernelFactory = HashlibKernels()
+        # Loading takes many short calls, each of which would wait for the interpreter beside a thread on hashlib.
+        self.is_loading = False
         self._chains = tuple(chains)
         self._cache_folder = cache_folder
 
@@ -42,7 +44,7 @@ class KernelSource:
     async def improve(self) -> None:
         """Takes compiled code from the cache, or has it made. Where that cannot be, says so, and hashlib stays."""
         try:
-            found = await asyncio.to_thread(self._load, self._cache_folder)
+            found = await self._loaded(self._cache_folder)
             if found is None:
                 log.info("Compiling for this CPU; mining on hashlib until that is done.")
                 found = await self._compile()
@@ -59,7 +61,7 @@ class KernelSource:
             kept = self._cache_folder
             for folder in ([kept] if kept is not None else []) + [Path(temporary)]:
                 await self._build(folder)
-                found = await asyncio.to_thread(self._load, folder)
+                found = await self._loaded(folder)
                 if found is not None:
                     return found
         raise RuntimeError("the compiler left nothing behind")
@@ -84,6 +86,13 @@ class KernelSource:
         if process.returncode:
             last = errors.decode(errors="replace").strip().splitlines()[-1:]
             raise RuntimeError(f"the compiler ended with {process.returncode}: {''.join(last)}")
+
+    async def _loaded(self, folder: Path | None) -> CompiledKernels | None:
+        self.is_loading = True
+        try:
+            return await asyncio.to_thread(self._load, folder)
+        finally:
+            self.is_loading = False
 
     def _load(self, folder: Path | None) -> CompiledKernels | None:
         # It takes llvmlite, which need not be there.

@@ -36,6 +36,8 @@ _MAX_LOGGED_MESSAGE_BYTES = 200
 # Where the pool falls behind with its answers, the threads wait for it.
 _MOST_UNANSWERED = 1000
 _DRAW_SECONDS = 1.0
+# Of a terminal that does not say how wide it is.
+_COLUMNS = 80
 
 
 class AsyncMergeMiner:
@@ -180,7 +182,7 @@ class AsyncMergeMiner:
         with LiveLine(status) as line:
             while True:
                 await asyncio.sleep(_DRAW_SECONDS)
-                line.draw(os.get_terminal_size(sys.stderr.fileno()).columns)
+                line.draw(os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS)
 
     async def _take_hits(self, work: Work, hits: tuple[Hit, ...]) -> None:
         mining_job = work.mining_job

@@ -23,6 +23,7 @@ _PASS_SECONDS = 0.01
 """Of processor time: so short that a new job is begun at once; Python's share in it stays below one percent."""
 _FIRST_PASS_NONCES = 1024
 _STEP_SECONDS = 0.2
+_LOADING_STEP_SECONDS = 0.01
 
 
 class MiningThreads:
@@ -136,6 +137,9 @@ class MiningThreads:
         count = _FIRST_PASS_NONCES
         self._begun[index] = mining_job
         while self._job is mining_job and not self._stopped and not self._is_done(index) and nonce < NONCES:
+            if self._source.is_loading:
+                self._rest(mining_job, _LOADING_STEP_SECONDS)
+                continue
             if factory is not self._source.current:
                 factory, kernel = self._kernel(work)
                 count = _FIRST_PASS_NONCES

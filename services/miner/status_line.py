@@ -51,17 +51,18 @@ class StatusLine:
 class LiveLine:
     """The status line at the bottom of a terminal: rewritten in place, above it the log goes on."""
 
-    def __init__(self, status: StatusLine, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, status: StatusLine, stream: TextIO | None = None) -> None:
         self._status = status
-        self._stream = stream
+        self._stream = stream or sys.stderr
 
     def __enter__(self) -> LiveLine:
-        for handler in logging.getLogger().handlers:
+        self._handlers = [one for one in logging.getLogger().handlers if getattr(one, "stream", None) is self._stream]
+        for handler in self._handlers:
             handler.addFilter(self._clear)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for handler in logging.getLogger().handlers:
+        for handler in self._handlers:
             handler.removeFilter(self._clear)
         self._stream.write(_CLEAR)
         self._stream.flush()
