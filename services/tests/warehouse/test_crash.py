@@ -66,8 +66,10 @@ async def test_nothing_acknowledged_is_lost_when_its_process_is_killed(
 
 @pytest.mark.timeout(120)
 async def test_each_share_is_stored_once_however_often_clickhouse_is_killed(
-    tmp_path: Path, folder: Path, free_port: int, generator: random.Random
+    tmp_path: Path, folder: Path, free_port: int, generator: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.warehouse.shipper._LONGEST_PAUSE_SECONDS", 0.4)
+
     def server() -> ClickHouseProcess:
         return ClickHouseProcess(EmbeddedOptions(data=tmp_path / "clickhouse", port=free_port, password=PASSWORD))
 

@@ -43,6 +43,8 @@ class S3Process:
         ports = [f"-{name}.port={port}" for name, port in self._ports.items()]
         ports += [f"-{name}.port.grpc={port}" for name, port in self._grpc.items()]
         others = ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-volume.max=8"]
+        # Started again, it would wait 15 s for other masters.
+        others += ["-master.electionTimeout=1s", "-master.heartbeatInterval=100ms"]
         command = [str(weed), "server", f"-dir={self._folder}", "-ip=127.0.0.1", "-filer", "-s3", *ports, *others]
         environment = {**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
         with (self._folder / "weed.log").open("ab") as log:
