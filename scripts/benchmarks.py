@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What each measures, and sizes that take a small machine a minute or so.
 BENCHMARKS = {
     "audit_rate": ("shares/s that an audit verifies, against bare hashing", ["--millions", "1"]),
-    "conformance": ("requests of any form to the API, answered as described", ["--examples", "200", "--seconds", "120"]),
+    "conformance": ("requests of any form to the API, answered as described", ["--examples=200", "--seconds=120"]),
     "embedded_insert": ("rows/s through the embedded server, against the engine in process", ["--batches", "15"]),
     "mining": ("headers/s of the merge miner, against a loop on hashlib", ["--rounds", "5"]),
     "kills": ("every process of the store killed at random under load: is anything lost or doubled?", ["--kills", "8"]),
