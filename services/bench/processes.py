@@ -68,8 +68,9 @@ def wait_for_clickhouse(port: int, deadline_seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def _serve(serve: Callable[[Any], Coroutine[Any, Any, None]], options: Any, core: int, uvloop: bool) -> None:
-    os.sched_setaffinity(0, {core})
+def _serve(serve: Callable[[Any], Coroutine[Any, Any, None]], options: Any, core: int | None, uvloop: bool) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     _quiet()
     if uvloop:
         import uvloop as loops
@@ -89,9 +90,9 @@ def _quiet() -> None:
 
 @contextlib.contextmanager
 def service(
-    serve: Callable[[Any], Coroutine[Any, Any, None]], options: Any, *, core: int, uvloop: bool = True
+    serve: Callable[[Any], Coroutine[Any, Any, None]], options: Any, *, core: int | None, uvloop: bool = True
 ) -> Iterator[int]:
-    """Runs ``serve(options)`` in a process of its own on one core; gives its pid, and ends it by SIGKILL."""
+    """Runs ``serve(options)`` in a process of its own, on one core or on all (None), until it is killed; gives its pid."""
     process = multiprocessing.get_context("spawn").Process(
         target=_serve, args=(serve, options, core, uvloop), daemon=True
     )
