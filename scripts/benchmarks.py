@@ -20,6 +20,8 @@ BENCHMARKS = {
     "kills": ("every process of the store killed at random under load: is anything lost or doubled?", ["--kills", "8"]),
     "page_queries": ("the readers' queries over a day of shares, against raw shares and SELECT 1", ["--millions", "1"]),
     "analysis_queries": ("the dashboard's analyses of a week of shares, against one raw column", ["--millions", "1"]),
+    "share_history": ("30 days of the API's questions, against raw shares", ["--millions", "2"]),
+    "spooled_insert": ("shares/s through spool and shipper, against direct inserts", ["--shares", "200000"]),
     "proxy_cpu": ("CPU per share through the proxy, against HAProxy as a mere relay", ["--shares", "10000"]),
     "proxy_latency": ("time from submit to reply, against HAProxy as a mere relay", ["--seconds", "5"]),
     "proxy_workers": ("several proxy processes on one port, against one", ["--shares", "10000"]),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from services.warehouse.audit_record import LAST_AUDIT_SQL, AuditSummary, audit_summary
+from services.warehouse.bounds import read_bounds
 from services.warehouse.client import Connection, StoreUnavailable, Trouble, answered_within, cancellation_kept
 from services.warehouse.feed_steps import FEED_SQL, feed_steps
 from services.warehouse.proof import JOB_SQL, SHARE_SQL, ShareProof, job_of, share_of
@@ -70,8 +71,7 @@ DAY_SECONDS: Final = 86_400
 _DEADLINE_SECONDS: Final = 1.8
 # Of the windows of a pool's figures, the one by which workers and pools are counted.
 _DAY_WINDOW: Final = 2
-# The server gives up as well, so that a query nobody waits for does not go on.
-_SETTINGS: Final = {"max_execution_time": 2}
+_SETTINGS: Final = read_bounds(_DEADLINE_SECONDS)
 
 
 class Queries:

@@ -14,6 +14,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Struct
 
+from services.warehouse.bounds import read_bounds
 from services.warehouse.client import Connection, answered_within, cancellation_kept
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 _DEADLINE_SECONDS: Final = 4.0
-_SETTINGS: Final = {"max_execution_time": 4}
+_SETTINGS: Final = read_bounds(_DEADLINE_SECONDS)
 _MOST_REVISIONS: Final = 1_000
 _MOST_ANSWERS: Final = 10_000
 
