@@ -92,7 +92,7 @@ def _quiet() -> None:
 def service(
     serve: Callable[[Any], Coroutine[Any, Any, None]], options: Any, *, core: int | None, uvloop: bool = True
 ) -> Iterator[int]:
-    """Runs ``serve(options)`` in a process of its own, on one core or all (None); gives its pid, kills it at the end."""
+    """Runs ``serve(options)`` in a process of its own, on one core or on all (None), and gives its pid. Kills it."""
     process = multiprocessing.get_context("spawn").Process(
         target=_serve, args=(serve, options, core, uvloop), daemon=True
     )
