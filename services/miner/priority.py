@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import threading
+from pathlib import Path
 
 _LOWEST = 19
 
@@ -17,8 +18,12 @@ def step_back() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
 
 
-def available_cpus() -> int:
-    """How many this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def available_cpus(limit_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """How many this process may use: of those that it may run on, as many as its container's limit pays for."""
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):  # "max 100000" is no limit
+        quota, period = map(int, limit_file.read_text().split())
+        allowed = min(allowed, -(-quota // period))
+    return max(allowed, 1)

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 CPU = Cpu.host()
 PROOFS: list[Proof] = [
-    *(kind(lanes) for kind in (BitcoinLanes, RollPowLanes, TetraPowLanes) for lanes in (8, 16)),
+    BitcoinLanes(16),
+    RollPowLanes(8),
+    TetraPowLanes(8),
+    TetraPowLanes(16),
     BitcoinLanes(4),
     *(
         kind(lanes)
