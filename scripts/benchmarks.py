@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # What each measures, and sizes that take a small machine a minute or so.
 BENCHMARKS = {
+    "api_rate": ("requests/s of workers/stats, against a constant body from the same app", ["--seconds", "4"]),
     "audit_rate": ("shares/s that an audit verifies, against bare hashing", ["--millions", "1"]),
     "conformance": ("requests of any form to the API, answered as described", ["--examples=200", "--seconds=120"]),
     "embedded_insert": ("rows/s through the embedded server, against the engine in process", ["--batches", "15"]),

@@ -13,6 +13,7 @@ from services.api.authorization import require_scope
 from services.api.errors import ApiError
 from services.api.models import Basis, Body, HashRateUnit, Shares, ShareValue, ShareValueActual, ShareValueCredited
 from services.api.refusals import ANSWERED, PARAMETER_REFUSED, PERIOD_REFUSED, STORE_FAILED, TOKEN_REFUSED
+from services.api.shared_answers import encoded, json_response
 from services.api.window_figures import GIGA
 
 if TYPE_CHECKING:
@@ -89,42 +90,49 @@ def period_routes(
     period_model = _answer("PeriodAnswer", coin, PeriodWorkers)
     day_model = _answer("DayAnswer", coin, DayWorkers)
 
-    async def within(start: int, end: int) -> list[WorkerPeriod]:
-        return await shared.get(int(clock()), ("period", start, end), lambda: queries.worker_period(start, end))
+    async def share(start: int, end: int, kind: str, answer: Callable[[list[WorkerPeriod]], BaseModel]) -> Response:
+        async def ask() -> bytes:
+            return encoded(answer(await queries.worker_period(start, end)))
+
+        now = clock()
+        response = json_response(await shared.get(int(now), (kind, start, end), ask))
+        # Figures of a period that is long over change no more, unless shares were held up for so long.
+        if end + SETTLED_SECONDS <= now:
+            response.headers["Cache-Control"] = f"private, max-age={KEPT_SECONDS}"
+        return response
 
     @router.get("/timerange", summary="Figures of workers between two moments", response_model=period_model)
-    async def timerange(start_time: Moment, end_time: Moment, response: Response) -> BaseModel:
+    async def timerange(start_time: Moment, end_time: Moment) -> Response:
         if start_time >= end_time:
             raise ApiError(400, "INVALID_PERIOD", "start_time must be before end_time")
         if end_time - start_time > LONGEST_SECONDS:
             raise ApiError(400, "INVALID_PERIOD", "The period must not be longer than 30 days")
-        workers = {
-            one.worker: PeriodWorker(state=one.state, last_share=one.last_share, **_figures(one.sums, basis))
-            for one in await within(start_time, end_time)
-        }
-        _let_keep(response, end_time, clock())
-        figures = PeriodWorkers(workers=workers, worker_percentage=options.worker_percentage)
-        return period_model(**{coin: figures, "share_value_basis": basis})
+
+        def answer(found: list[WorkerPeriod]) -> BaseModel:
+            workers = {
+                one.worker: PeriodWorker(state=one.state, last_share=one.last_share, **_figures(one.sums, basis))
+                for one in found
+            }
+            figures = PeriodWorkers(workers=workers, worker_percentage=options.worker_percentage)
+            return period_model(**{coin: figures, "share_value_basis": basis})
+
+        return await share(start_time, end_time, "period", answer)
 
     @router.get("/share-value/{day}", summary="Figures of workers on a UTC day", response_model=day_model)
-    async def share_value(day: Day, response: Response) -> BaseModel:
+    async def share_value(day: Day) -> Response:
         start = _midnight(day)
         if start is None:
             raise ApiError(400, "INVALID_DATE", "The date must be a day, as YYYY-MM-DD")
         if start > clock():
             raise ApiError(400, "INVALID_DATE", "The date must not lie in the future")
-        found = await within(start, start + DAY_SECONDS)
-        _let_keep(response, start + DAY_SECONDS, clock())
-        workers = DayWorkers(workers={one.worker: DayWorker(**_figures(one.sums, basis)) for one in found})
-        return day_model(**{coin: workers, "share_value_basis": basis})
+
+        def answer(found: list[WorkerPeriod]) -> BaseModel:
+            workers = DayWorkers(workers={one.worker: DayWorker(**_figures(one.sums, basis)) for one in found})
+            return day_model(**{coin: workers, "share_value_basis": basis})
+
+        return await share(start, start + DAY_SECONDS, "day", answer)
 
     return router
-
-
-def _let_keep(response: Response, end: int, now: float) -> None:
-    """Figures of a period that is long over change no more, unless shares were held up for so long."""
-    if end + SETTLED_SECONDS <= now:
-        response.headers["Cache-Control"] = f"private, max-age={KEPT_SECONDS}"
 
 
 def _midnight(day: str) -> int | None:

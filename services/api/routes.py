@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from services.api.authorization import require_scope
 from services.api.models import Health, PoolFigures, WorkerFigures, Workers, pool_answer, workers_answer
 from services.api.refusals import ANSWERED, PARAMETER_REFUSED, PROBED, STORE_FAILED, TOKEN_REFUSED
+from services.api.shared_answers import encoded, json_response
 from services.api.window_figures import window_figures
 
 if TYPE_CHECKING:
@@ -82,11 +83,15 @@ def stats_routes(queries: Queries, shared: SharedAnswers, options: ApiOptions, c
     @router.get(
         "/workers/stats", summary="Figures of workers with a share in the last 24 hours", response_model=workers_model
     )
-    async def workers_stats(worker: WorkerName = None, pool: PoolName = None) -> BaseModel:
+    async def workers_stats(worker: WorkerName = None, pool: PoolName = None) -> Response:
         now = int(clock())
-        stats = await shared.get(now, ("workers", worker, pool), lambda: queries.worker_stats(now, worker, pool))
-        workers = Workers(workers={one.worker: _worker(one, basis) for one in stats})
-        return workers_model(**{coin: workers, "share_value_basis": basis})
+
+        async def ask() -> bytes:
+            stats = await queries.worker_stats(now, worker, pool)
+            workers = Workers(workers={one.worker: _worker(one, basis) for one in stats})
+            return encoded(workers_model(**{coin: workers, "share_value_basis": basis}))
+
+        return json_response(await shared.get(now, ("workers", worker, pool), ask))
 
     return router
 
