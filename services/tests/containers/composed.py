@@ -9,7 +9,6 @@ import re
 import resource
 import shutil
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -59,7 +58,6 @@ class Composed:
     def script(self, name: str, *arguments: str, timeout_seconds: float = 300) -> str:
         """A script of the project, as its user calls it. Raises CalledProcessError."""
         environment = {**self.engine.environment, "COMPOSE": " ".join(self.command)}
-        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         done = subprocess.run(
             [str(self.project / "scripts" / name), *arguments],
             cwd=self.docker_folder,
