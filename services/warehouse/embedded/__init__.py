@@ -2,17 +2,19 @@
 
 Served, as by clickhouse-server of the same version:
 
-- `/` and `/ping`; the statement in the URL (`query`), in the body, begun in one and ended in the other, or as a form;
+- `/`, `/ping` and `/replicas_status` (there are none that could lag);
+- the statement in the URL (`query`), in the body, begun in one and ended in the other, or as a form;
 - `database`, `default_format`, `query_id`, `param_*`, any setting of the engine but those that allowed.py holds;
 - INSERT with its data in any format of allowed.FORMATS; SELECT in the same; GET is read-only;
-- Content-Encoding gzip, deflate, zstd and lz4; Accept-Encoding gzip and zstd with `enable_http_compression=1`;
+- Content-Encoding gzip, deflate, zstd and lz4; Accept-Encoding gzip, zstd and lz4 with
+  `enable_http_compression=1`; lz4 where its package is there (Python up to 3.13);
 - user and password by X-ClickHouse-User and -Key, by Basic, or by URL;
 - X-ClickHouse-Query-Id, -Timezone, -Format, -Summary (of a streamed SELECT: zeros), -Exception-Code, -Exception-Tag;
 - ClickHouse's own error codes, messages and HTTP statuses, also after the first block.
 
 Not served: sessions (a `session_id` is taken and ignored; SET, USE and temporary tables are refused),
 ClickHouse's own block compression (`compress`, `decompress`), external tables, X-ClickHouse-Progress, roles and quotas,
-`/replicas_status` and the other paths of clickhouse-server.
+and the other paths of clickhouse-server.
 Narrower than there: statements are made of what allowed.py names; VALUES takes literals, not expressions; a request
 that names no database works in `sharehouse`, and `default` holds no tables; `system` may only be read; results in
 formats with a foot (JSON, Parquet and others) are made whole in memory, up to 128 MiB, before they are sent (code 396

@@ -1,4 +1,4 @@
-"""Content codings of requests and replies: gzip, deflate, zstd and, where its package is there, lz4.
+"""Content codings of requests and replies: gzip, deflate (of requests), zstd and, where its package is there, lz4.
 
 Streamed, and bounded however far a body would unpack.
 """
@@ -79,17 +79,38 @@ def _opener(name: str) -> Callable[[], _Decompressor]:
     raise EngineError.own(NOT_IMPLEMENTED, f"Content-Encoding {name!r} is not served: gzip, deflate, zstd, lz4")
 
 
+class _Lz4Frame:
+    """lz4's compressor with the manners of the others."""
+
+    def __init__(self) -> None:
+        self._state = lz4_frame.LZ4FrameCompressor()
+        self._head: bytes = self._state.begin()
+
+    def compress(self, data: bytes) -> bytes:
+        head, self._head = self._head, b""
+        return head + bytes(self._state.compress(data))
+
+    def flush(self) -> bytes:
+        head, self._head = self._head, b""
+        return head + bytes(self._state.flush())
+
+
+_REPLY_CODINGS = ("zstd", "gzip") if lz4_frame is None else ("zstd", "gzip", "lz4")
+
+
 def reply_coding(accept_encoding: str) -> str:
     """The coding to answer with: the first known one that the client accepts; '' for none."""
     for part in accept_encoding.split(","):
         name, _, weight = part.strip().partition(";")
-        if name in ("zstd", "gzip") and weight.replace(" ", "") not in ("q=0", "q=0.0"):
+        if name in _REPLY_CODINGS and weight.replace(" ", "") not in ("q=0", "q=0.0"):
             return name
     return ""
 
 
 def compressor(coding: str) -> Compressor:
-    """A compressor for `gzip` or `zstd`, at its fastest level: the way is short."""
+    """A compressor for one of them, at its fastest level: the way is short."""
+    if coding == "lz4":
+        return _Lz4Frame()
     return zstd.ZstdCompressor(level=1) if coding == "zstd" else zlib.compressobj(1, wbits=31)
 
 

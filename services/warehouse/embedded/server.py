@@ -33,6 +33,7 @@ async def serve(options: EmbeddedOptions) -> None:
     front = Front(access)
     application = web.Application()
     application.router.add_get("/ping", front.ping)
+    application.router.add_get("/replicas_status", front.ping)  # no replica lags, for there is none
     application.router.add_route("*", "/", front.answer)
     runner = web.AppRunner(
         application,
