@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).parents[2]
 _COMPILE_SECONDS = 120.0
-_WITHOUT_LLVMLITE = "Mining on hashlib and plain Python: correct, and slow. With llvmlite installed, it is fast."
+_WITHOUT_LLVMLITE = (
+    "Mining on hashlib and plain Python, with one thread: correct, and slow. With llvmlite installed, it is fast."
+)
 
 
 class KernelSource:
@@ -51,7 +53,7 @@ class KernelSource:
         except ImportError:
             log.info(_WITHOUT_LLVMLITE)
         except Exception as error:
-            log.warning("Mining on hashlib, which is slow: no code could be compiled for this CPU (%s).", error)
+            log.warning("Mining on hashlib with one thread, which is slow: no code could be compiled (%s).", error)
         else:
             self.current = found
             log.info("Mining on compiled code: %s.", found.name)

@@ -187,12 +187,15 @@ class AsyncMergeMiner:
     async def _take_hits(self, work: Work, hits: tuple[Hit, ...]) -> None:
         mining_job = work.mining_job
         blocks = []
+        is_solved = False
         for hit in hits:
             is_block = hash_value(hit.hash) <= hit.chain.target(mining_job.network_target)
             if hit.chain is Chain.BTC:
                 self.best_share = max(self.best_share, actual_difficulty(hit.hash))
-                if is_block or not self._is_stale(mining_job):
+                # Shares behind a block of the same job would only be told that they are stale.
+                if is_block or not (is_solved or self._is_stale(mining_job)):
                     await self._submit(work, hit)
+                is_solved = is_solved or is_block
             if is_block:
                 blocks.append(self._block(work, hit))
         if blocks:
