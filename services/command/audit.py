@@ -53,7 +53,7 @@ def audit(
     tell: Callable[[str], None],
 ) -> bool:
     """Whether all is as it says; mismatches and the sum to `say`, progress to `tell`. Raises Mistake."""
-    address = options.address(configuration)
+    address = options.address(configuration).everywhere
     scope = Scope(start, end, worker)
     run = Audit(address, scope, on_finding=lambda finding: say(line(finding)), on_progress=_Teller(tell))
     began = time.time()

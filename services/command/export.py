@@ -117,7 +117,7 @@ def export(
     configuration: Configuration, start: int, end: int, worker: str | None, destination: str, say: Callable[[str], None]
 ) -> None:
     """Write the shares of a period, and their jobs. Raises Mistake where that cannot be."""
-    address = options.address(configuration)
+    address = options.address(configuration).everywhere
     run = Export(address, Scope(start, end, worker), target(configuration, destination), _Teller(say))
     began = time.monotonic()
     try:

@@ -35,6 +35,7 @@ def address(configuration: Configuration) -> ClickHouseAddress:
         user=settings.clickhouse_user,
         password=settings.clickhouse_password.get_secret_value(),
         database=settings.clickhouse_database,
+        cluster=settings.clickhouse_cluster or "",
     )
 
 
@@ -117,7 +118,7 @@ def api(configuration: Configuration) -> ApiOptions:
         return ApiOptions(
             host=settings.api_host,
             port=settings.api_port,
-            clickhouse=address(configuration),
+            clickhouse=address(configuration).everywhere,
             read_tokens=tuple(readers),
             admin_tokens=admins,
             jwt_secret=settings.api_jwt_secret.get_secret_value(),
@@ -151,7 +152,7 @@ def dashboard(configuration: Configuration) -> DashboardOptions:
         return DashboardOptions(
             host=settings.dashboard_host,
             port=settings.dashboard_port,
-            clickhouse=address(configuration),
+            clickhouse=address(configuration).everywhere,
             password=settings.dashboard_password.get_secret_value(),
             tokens=_plain(settings.dashboard_tokens),
             trusted_proxies=settings.trusted_proxies,

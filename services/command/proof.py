@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def proof(configuration: Configuration, text: str, say: Callable[[str], None], *, as_json: bool) -> bool:
     """Whether the share is as it says. Raises Mistake where there is none of this id."""
-    address = options.address(configuration)
+    address = options.address(configuration).everywhere
 
     async def asked(share_id: ShareId) -> ShareProof | None:
         queries = Queries(address)

@@ -142,6 +142,7 @@ class Settings(BaseSettings):
     clickhouse_user: Identifier = "default"
     clickhouse_password: Secret = SecretStr("")
     clickhouse_database: Identifier = "sharehouse"
+    clickhouse_cluster: Identifier | None = None
     backup_dir: Text | None = None
     storage_hot_days: Annotated[int, Field(ge=1, le=3650)] = 2
     storage_keep_days: Annotated[int, Field(ge=1, le=36500)] | None = None

@@ -76,7 +76,14 @@ class Proxy:
         registry.register(SpoolMetrics(spool, self._shipper, sessions))
         self._lag = LoopLag(metrics.loop_lag.observe)
         self._reporter = Reporter(
-            options.name, options.clickhouse, sessions, unrecorded, spool, self._lag, metrics, self._pools_and_miners
+            options.name,
+            options.clickhouse.everywhere,
+            sessions,
+            unrecorded,
+            spool,
+            self._lag,
+            metrics,
+            self._pools_and_miners,
         )
         self._begin(self._shipper.run(), self._reporter.run())
         self.probes = Probes(registry, spool)
@@ -113,7 +120,7 @@ class Proxy:
     def _follow(self, reloading: Reloading) -> None:
         options, instance = self._options, str(self.spool.segment)
         self.reloader = Reloader(options, reloading, self.listeners, self._listener, self._gate, self._metrics)
-        self._follower = RevisionFollower(options.name, instance, options.clickhouse, self.reloader.reload)
+        self._follower = RevisionFollower(options.name, instance, options.clickhouse.everywhere, self.reloader.reload)
         self._begin(self.reloader.run(), self._follower.run())
 
     def _pools_and_miners(self) -> list[tuple[Pool, int]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
+from services.warehouse import cluster
 from services.warehouse.client import Connection
 from services.warehouse.tiering import apply_tiering
 
@@ -50,7 +51,7 @@ async def migrate(address: ClickHouseAddress, *, hot_days: int = 2, keep_days: i
     applied = await apply_migrations(address)
     connection = Connection(address)
     try:
-        await apply_tiering(await connection.client(), hot_days=hot_days, keep_days=keep_days)
+        await apply_tiering(await connection.client(), hot_days=hot_days, keep_days=keep_days, cluster=address.cluster)
     finally:
         await connection.close()
     return applied
@@ -63,7 +64,10 @@ async def apply_migrations(address: ClickHouseAddress) -> list[str]:
         client = await connection.client()
         known = await _applied_versions(client, address.database)
         missing = [migration for migration in migrations() if migration.version not in known]
-        if missing:
+        if missing and address.cluster:
+            for statement in cluster.databases(address.database, address.cluster):
+                await client.command(statement)
+        elif missing:
             await client.command(
                 "CREATE DATABASE IF NOT EXISTS {database:Identifier}", parameters={"database": address.database}
             )
@@ -88,10 +92,12 @@ async def _apply(address: ClickHouseAddress, missing: list[Migration]) -> None:
     connection = Connection(address)
     try:
         client = await connection.client()
-        await client.command(_RECORDS)
+        for statement in rendered(_RECORDS, address):
+            await client.command(statement)
         for migration in missing:
-            for statement in migration.statements:
-                await client.command(statement)
+            for one in migration.statements:
+                for statement in rendered(one, address):
+                    await client.command(statement)
             await client.command(
                 "INSERT INTO schema_migrations (version, name) SELECT {version:UInt32}, {name:String}",
                 parameters={"version": migration.version, "name": migration.name},
@@ -111,6 +117,11 @@ async def _applied_versions(client: AsyncClient, database: str) -> set[int]:
             return set()
         raise
     return {int(row[0]) for row in result.result_rows}
+
+
+def rendered(statement: str, address: ClickHouseAddress) -> tuple[str, ...]:
+    """What is run of a migration's statement: for a cluster, more than the statement itself."""
+    return cluster.rendered(statement, address.database, address.cluster)
 
 
 @cache

@@ -18,7 +18,7 @@ import aiohttp
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from services.warehouse.client import Connection, cancellation_kept
+from services.warehouse.client import cancellation_kept
 from services.warehouse.delivery import PoisonError, deliver, seen_before
 from services.warehouse.migrate import apply_migrations
 from services.warehouse.rollup_repair import RollUpUnsettledError
@@ -26,6 +26,7 @@ from services.warehouse.rowbinary import Stream
 from services.warehouse.segment import Segment, SegmentClosedError
 from services.warehouse.segment_files import segment_paths
 from services.warehouse.setaside import set_aside
+from services.warehouse.shards import Shards
 from services.warehouse.sieve import whole
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Shipper:
         self._folder = folder
         self._spool = spool
         self._address = address
-        self._connection = Connection(address, timeout_seconds=INSERT_TIMEOUT_SECONDS)
+        self._shards = Shards(address, timeout_seconds=INSERT_TIMEOUT_SECONDS)
         self._schema_ready = False
         self._claimed: dict[Path, Segment] = {}
         self._delivered: set[str] = set()
@@ -227,13 +228,16 @@ class Shipper:
                 async with asyncio.timeout(INSERT_TIMEOUT_SECONDS):
                     with cancellation_kept():
                         await self._prepare_schema()
-                        client = await self._connection.client()
+                        client = await self._shards.client(batch.segment)
                         await self._examine(client, batch)
                         await deliver(client, batch, body, doubted=segment.id in self._doubted)
                 self.shipped_batches += 1
                 self.shipped_rows += batch.rows
             except PoisonError:
                 await self._sift(segment, batch)
+            except Exception:
+                await self._shards.failed()
+                raise
             if batch.stream is Stream.SHARES:
                 self._last_taken[segment.id] = time.monotonic()
             if self.last_error:
@@ -255,7 +259,7 @@ class Shipper:
 
     async def _sift(self, segment: Segment, batch: Batch) -> None:
         """Ships in parts a batch that ClickHouse refuses, down to single rows; sets aside what is refused then."""
-        client = await self._connection.client()
+        client = await self._shards.client(batch.segment)
         doubted = segment.id in self._doubted
         left = [whole(batch, await asyncio.to_thread(segment.records, batch))]
         while left:
@@ -295,4 +299,4 @@ class Shipper:
         for segment in self._claimed.values():
             await asyncio.to_thread(segment.release)
         self._claimed.clear()
-        await self._connection.close()
+        await self._shards.close()

@@ -19,7 +19,7 @@ _WHOLE_PARTS: Final = "ttl_only_drop_parts = 1"
 _TTL: Final = re.compile(r" TTL (.*?)(?: SETTINGS |$)")
 
 
-async def apply_tiering(client: AsyncClient, *, hot_days: int, keep_days: int | None = None) -> bool:
+async def apply_tiering(client: AsyncClient, *, hot_days: int, keep_days: int | None = None, cluster: str = "") -> bool:
     """Sets or removes the TTLs of `shares` and `jobs`, where they are not as they should be; True if shares go to S3.
 
     Shares go to volume `cold`, where there is one, after `hot_days`, and are deleted after `keep_days`; None is never.
@@ -28,13 +28,14 @@ async def apply_tiering(client: AsyncClient, *, hot_days: int, keep_days: int | 
     has_cold = ("cold",) in {tuple(row) for row in volumes.result_rows}
     moves = [f"toDateTime(ts) + toIntervalDay({int(hot_days)}) TO VOLUME 'cold'"] if has_cold else []
     ends, jobs_end = [], ""
+    on = f"ON CLUSTER {cluster} " if cluster else ""
     if keep_days is not None:
         ends = [f"toDateTime(ts) + toIntervalDay({int(keep_days)})"]
         jobs_end = f"toDateTime(last_sent) + toIntervalDay({int(keep_days) + _JOBS_LONGER_DAYS})"
         if _WHOLE_PARTS not in await _engine(client, "shares"):
-            await client.command(f"ALTER TABLE shares MODIFY SETTING {_WHOLE_PARTS}")
-    await _set_ttl(client, "jobs", jobs_end)
-    if await _set_ttl(client, "shares", ", ".join(moves + ends)):
+            await client.command(f"ALTER TABLE shares {on}MODIFY SETTING {_WHOLE_PARTS}")
+    await _set_ttl(client, "jobs", jobs_end, on)
+    if await _set_ttl(client, "shares", ", ".join(moves + ends), on):
         if has_cold:
             log.info("shares_move_to_cold", after_days=hot_days)
         else:
@@ -44,12 +45,12 @@ async def apply_tiering(client: AsyncClient, *, hot_days: int, keep_days: int | 
     return has_cold
 
 
-async def _set_ttl(client: AsyncClient, table: str, wanted: str) -> bool:
+async def _set_ttl(client: AsyncClient, table: str, wanted: str, on: str) -> bool:
     """Gives a table this TTL, or none; True if it had another."""
     found = _TTL.search(await _engine(client, table))
     if (found[1] if found else "") == wanted:
         return False
-    await client.command(f"ALTER TABLE {table} " + (f"MODIFY TTL {wanted}" if wanted else "REMOVE TTL"))
+    await client.command(f"ALTER TABLE {table} {on}" + (f"MODIFY TTL {wanted}" if wanted else "REMOVE TTL"))
     return True
 
 
