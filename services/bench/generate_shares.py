@@ -131,7 +131,7 @@ async def connect_all(address: ClickHouseAddress, *, end: int | None = None, liv
     chance = random.Random(7)
     for number in (1, 2):
         instance = str(uuid.UUID(int=number))
-        for age in (*range(DAY, 0, -1200), 9000, 8998, 7200, -lives_seconds):
+        for age in (*range(DAY, 0, -600), 9000, 8998, 7200, -lives_seconds):
             await writer.write([], _heartbeat(number, instance, end - age, age))
         sessions = [
             session
@@ -171,8 +171,24 @@ def _heartbeat(number: int, instance: str, at: int, age: int) -> Heartbeat:
         unrecorded_shares=0,
         loop_lag_seconds=0.001,
         pools=(
-            PoolState(pool_label="normal", pool=pool, state="away" if away else "ready", miners=25, upstreams=25),
-            PoolState(pool_label="high_diff", pool="high.pool.example:3334", state="ready", miners=5, upstreams=5),
+            PoolState(
+                pool_label="normal",
+                pool=pool,
+                state="away" if away else "ready",
+                miners=25,
+                upstreams=0 if away else 25,
+                latency_seconds=0.0 if away else 0.09 if failed_over else 0.041 + 0.004 * (age // 600 % 3),
+                connected_ms=0 if away else (at - 3600) * 1000,
+            ),
+            PoolState(
+                pool_label="high_diff",
+                pool="high.pool.example:3334",
+                state="ready",
+                miners=5,
+                upstreams=5,
+                latency_seconds=0.062 + 0.003 * (age // 600 % 4),
+                connected_ms=(at - 7000) * 1000,
+            ),
         ),
     )
 

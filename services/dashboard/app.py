@@ -65,8 +65,8 @@ def create_app(options: DashboardOptions) -> FastAPI:
     app.include_router(analytics.router(options, analysis, pages))
     app.include_router(exports.router(options))
     app.include_router(workers.router(options, analysis, pages))
-    app.include_router(pools.router(options, analysis, queries, pages))
-    app.include_router(storage.router(options, analysis, queries, pages))
+    app.include_router(pools.router(options, analysis, pages))
+    app.include_router(storage.router(options, analysis, pages))
     app.include_router(blocks.router(options, analysis, pages))
 
     @app.get("/healthz")

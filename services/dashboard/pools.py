@@ -17,7 +17,15 @@ from services.dashboard.pages import NOT_STORED
 from services.dashboard.periods import PERIODS, Period, PeriodError, asked_period
 from services.dashboard.share_charts import hash_rates
 from services.dashboard.trouble import GoneError, trouble, while_present
-from services.warehouse.pool_history import PoolChange, PoolStep, pool_addresses, pool_changes, pool_steps, told_since
+from services.warehouse.pool_history import (
+    PoolChange,
+    PoolStep,
+    living_proxies,
+    pool_addresses,
+    pool_changes,
+    pool_steps,
+    told_since,
+)
 from services.warehouse.share_query import ShareQuery
 
 if TYPE_CHECKING:
@@ -26,7 +34,6 @@ if TYPE_CHECKING:
     from services.dashboard.options import DashboardOptions
     from services.dashboard.pages import Pages
     from services.warehouse.analysis import Analysis
-    from services.warehouse.queries import Queries
 
 _GONE: Final = PlainTextResponse("", 499)
 _MOST_CHARTED: Final = 6
@@ -34,7 +41,7 @@ _MOST_MARKS: Final = 40
 _MILLISECONDS: Final = 1000
 
 
-def router(options: DashboardOptions, analysis: Analysis, queries: Queries, pages: Pages) -> APIRouter:
+def router(options: DashboardOptions, analysis: Analysis, pages: Pages) -> APIRouter:
     """`/pools`, and `/api/pools/history`."""
     routes = APIRouter()
 
@@ -45,7 +52,7 @@ def router(options: DashboardOptions, analysis: Analysis, queries: Queries, page
             period = asked_period(request.query_params, now)
         except PeriodError as error:
             return None, str(error), answers, {}
-        facts = await while_present(request, _facts(analysis, queries, answers, period, now))
+        facts = await while_present(request, _facts(analysis, answers, period, now))
         return period, "", answers, facts
 
     @routes.get("/pools")
@@ -83,9 +90,9 @@ def router(options: DashboardOptions, analysis: Analysis, queries: Queries, page
     return routes
 
 
-async def _facts(analysis: Analysis, queries: Queries, answers: Answers, period: Period, now: int) -> dict[str, Any]:
+async def _facts(analysis: Analysis, answers: Answers, period: Period, now: int) -> dict[str, Any]:
     proxies, changes, steps, addresses, since = await asyncio.gather(
-        answers.of(queries.proxies(now)),
+        answers.of(living_proxies(analysis, now)),
         answers.of(pool_changes(analysis, period.start, period.end)),
         answers.of(pool_steps(analysis, period.start, period.end, period.step_seconds)),
         answers.of(pool_addresses(analysis, period.start, period.end)),
@@ -102,10 +109,9 @@ async def _facts(analysis: Analysis, queries: Queries, answers: Answers, period:
     )
     if answers.errors:
         return {}
-    living = [proxy for proxy in proxies or () if proxy.alive]
     return {
         "period": period,
-        "now": [(proxy, pool) for proxy in living for pool in proxy.pools],
+        "now": [(proxy, pool) for proxy in proxies or () for pool in proxy.pools],
         "changes": changes,
         "steps": steps,
         "addresses": addresses,

@@ -16,14 +16,14 @@ from services.dashboard.charts import Chart, Trace
 from services.dashboard.pages import NOT_STORED
 from services.dashboard.trouble import GoneError, trouble, while_present
 from services.warehouse.client import answered_within
-from services.warehouse.moving import hot_disks, moves
+from services.warehouse.moving import hot_disks, latest_audit, moves
+from services.warehouse.pool_history import living_proxies
 from services.warehouse.storage_status import storage_status
 
 if TYPE_CHECKING:
     from services.dashboard.options import DashboardOptions
     from services.dashboard.pages import Pages
     from services.warehouse.analysis import Analysis
-    from services.warehouse.queries import ProxyRow, Queries
     from services.warehouse.storage_status import StorageStatus
 
 _MOST_DAYS = 60
@@ -40,13 +40,13 @@ class Volume:
     uncompressed_bytes: int
 
 
-def router(options: DashboardOptions, analysis: Analysis, queries: Queries, pages: Pages) -> APIRouter:
+def router(options: DashboardOptions, analysis: Analysis, pages: Pages) -> APIRouter:
     """`/storage`, and `/api/storage`."""
     routes = APIRouter()
 
     async def find(request: Request) -> tuple[Answers, dict[str, Any]]:
         answers = Answers()
-        return answers, await while_present(request, _facts(options, analysis, queries, answers))
+        return answers, await while_present(request, _facts(options, analysis, answers))
 
     @routes.get("/storage")
     async def shown(request: Request) -> Response:
@@ -82,7 +82,7 @@ def router(options: DashboardOptions, analysis: Analysis, queries: Queries, page
     return routes
 
 
-async def _facts(options: DashboardOptions, analysis: Analysis, queries: Queries, answers: Answers) -> dict[str, Any]:
+async def _facts(options: DashboardOptions, analysis: Analysis, answers: Answers) -> dict[str, Any]:
     async def status() -> StorageStatus:
         with answered_within(options.analysis_seconds):
             async with asyncio.timeout(options.analysis_seconds):
@@ -93,11 +93,10 @@ async def _facts(options: DashboardOptions, analysis: Analysis, queries: Queries
         answers.of(status()),
         answers.of(moves(analysis)),
         answers.of(hot_disks(analysis)),
-        answers.of(queries.proxies(now)),
-        answers.of(queries.last_audit()),
+        answers.of(living_proxies(analysis, now)),
+        answers.of(latest_audit(analysis)),
     )
-    living: list[ProxyRow] = [proxy for proxy in proxies or () if proxy.alive]
-    return {"status": told, "moves": moving, "disks": disks, "proxies": living, "audit": audit, "at": now}
+    return {"status": told, "moves": moving, "disks": disks, "proxies": proxies or (), "audit": audit, "at": now}
 
 
 def volumes(status: StorageStatus) -> tuple[Volume, ...]:

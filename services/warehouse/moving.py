@@ -1,9 +1,11 @@
-"""Parts of `shares` that move between volumes at this moment, and the room on the disks. Read from system tables."""
+"""Parts of `shares` that move between volumes at this moment, the room on the disks, and the last audit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from services.warehouse.audit_record import LAST_AUDIT_SQL, AuditSummary, audit_summary
 
 if TYPE_CHECKING:
     from services.warehouse.analysis import Analysis
@@ -40,10 +42,16 @@ class Disk:
 
 
 async def moves(analysis: Analysis) -> tuple[Move, ...]:
-    """Raises StoreUnavailable; so does `hot_disks`."""
+    """Raises StoreUnavailable; so do the others here."""
     return tuple(Move(part, size, target, seconds) for part, size, target, seconds in await analysis.rows(_MOVES, {}))
 
 
 async def hot_disks(analysis: Analysis) -> tuple[Disk, ...]:
     """Where new shares are written."""
     return tuple(Disk(name, kind, free, total) for name, kind, free, total in await analysis.rows(_DISKS, {}))
+
+
+async def latest_audit(analysis: Analysis) -> AuditSummary | None:
+    """The audit that was begun last, of those that came to their end; None before the first."""
+    rows = await analysis.rows(LAST_AUDIT_SQL, {})
+    return audit_summary(rows[0]) if rows else None

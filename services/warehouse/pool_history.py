@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from services.warehouse.proxies import ALIVE_SECONDS, PROXIES_SQL, ProxyRow, proxy_row
+
 if TYPE_CHECKING:
     from services.warehouse.analysis import Analysis
 
@@ -82,8 +84,14 @@ class PoolAddress:
     last: float
 
 
+async def living_proxies(analysis: Analysis, now: int) -> tuple[ProxyRow, ...]:
+    """Every process of a proxy that lives at `now`, by name. Raises StoreUnavailable; so do the others here."""
+    rows = [proxy_row(row, now, ALIVE_SECONDS) for row in await analysis.rows(PROXIES_SQL, {"now": now})]
+    return tuple(row for row in rows if row.alive)
+
+
 async def pool_changes(analysis: Analysis, start: int, end: int, *, most: int = MOST_CHANGES) -> tuple[PoolChange, ...]:
-    """Changes in [start, end), unix seconds, the latest first. Raises StoreUnavailable; so do the others here."""
+    """Changes in [start, end), unix seconds, the latest first."""
     bound: dict[str, Any] = {"start": start, "end": end, "most": most}
     return tuple(PoolChange(row[0] / 1000, *row[1:]) for row in await analysis.rows(_CHANGES, bound))
 

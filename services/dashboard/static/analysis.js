@@ -55,6 +55,8 @@ async function loadMore(link) {
   link.setAttribute("aria-disabled", "true");
   try {
     const answer = await fetch(link.dataset.more);
+    // The session has ended: the page itself leads to the login, and back.
+    if (answer.status === 401) return location.reload();
     if (!answer.ok) throw new Error((await answer.text()).slice(0, 300) || `status ${answer.status}`);
     const holder = document.createElement("template");
     holder.innerHTML = await answer.text(); // the dashboard's own page, escaped there
@@ -92,6 +94,7 @@ async function follow(root, id) {
   let last = began;
   for (;;) {
     const answer = await fetch(`${root}api/exports/${id}`);
+    if (answer.status === 401) return location.reload();
     if (answer.ok) {
       last = Date.now();
       const { state, reason, rows_total: total, rows_done: rows, bytes_sent: bytes } = await answer.json();
