@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
 
 _COINBASE_INPUT = "0200000001" + "00" * 32 + "ffffffff"
 # script: height 900,000, a tag of 8 bytes, room for 8 bytes of extranonce
@@ -33,6 +36,7 @@ class ScriptedPool:
             "submit": True,
         } | answers
         self.after_subscribe: list[dict[str, Any]] = []
+        self.tls: ssl.SSLContext | None = None
         self.requests: list[dict[str, Any]] = []
         self.connections = 0
         self._pings = 0
@@ -40,7 +44,7 @@ class ScriptedPool:
         self._heard = asyncio.Event()
 
     async def __aenter__(self) -> ScriptedPool:
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0, ssl=self.tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
