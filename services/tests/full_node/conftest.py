@@ -41,7 +41,7 @@ def installed_bcoin() -> Path:
             shutil.copy(_HERE / name, folder)
         # The install scripts would compile what NODE_BACKEND, below, does without.
         command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0, done.stderr
         (folder / "complete").touch()
     return folder

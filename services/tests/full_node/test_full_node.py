@@ -19,7 +19,7 @@ from services.tests.proxy.conftest import miner_port, proxy_options
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.full_node, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.full_node, pytest.mark.timeout(400)]
 
 # Of every regression test network: every other hash is a block.
 _NETWORK_DIFFICULTY = difficulty_of(bits_to_target(bytes.fromhex("207fffff")))

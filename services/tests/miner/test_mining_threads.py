@@ -124,7 +124,7 @@ async def test_in_the_background_only_what_mines_steps_back_and_only_once_it_min
     await until(lambda: niceness() == {own})
     threads.mine(client.job)
     await until(lambda: threads.trials > 0)
-    assert niceness() == {19}
+    await until(lambda: niceness() == {19})
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
     threads.stop()
     await running
