@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -33,10 +34,11 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def port() -> Iterator[int]:
     """Of a server that answers /good with 200, and everything else with 503."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+    # Not HTTPServer, which asks the name service for its own name.
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Answers)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    yield server.server_port
+    yield server.server_address[1]
     server.shutdown()
     thread.join()
     server.server_close()

@@ -44,7 +44,7 @@ def proxy_options(
         host=more.pop("host", "127.0.0.1"),
         metrics_port=0,
         keeps_spare=more.pop("keeps_spare", False),
-        drain_seconds=more.pop("drain_seconds", 0.1 if clickhouse is None else 5.0),
+        drain_seconds=more.pop("drain_seconds", 0.1 if clickhouse is None else 30.0),
         **more,
     )
 

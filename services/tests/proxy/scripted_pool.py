@@ -61,6 +61,8 @@ class PoolConnection:
         self.requests: list[dict[str, Any]] = []
         self._writer = writer
         self._changed = asyncio.Event()
+        self._pings = 0
+        self._answered: set[Any] = set()
 
     @property
     def methods(self) -> list[str]:
@@ -77,6 +79,16 @@ class PoolConnection:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._changed.wait()
         return self.params(method)
+
+    async def settled(self) -> None:
+        """Waits until the proxy has taken in all that was sent."""
+        self._pings += 1
+        ping = f"settled {self._pings}"
+        self.send({"id": ping, "method": "mining.ping", "params": []})
+        while ping not in self._answered:
+            self._changed.clear()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._changed.wait()
 
     def send(self, *messages: dict[str, Any] | bytes) -> None:
         for message in messages:
@@ -97,6 +109,10 @@ class PoolConnection:
 
     def drop(self) -> None:
         self._writer.transport.abort()
+
+    def hear(self, answer: dict[str, Any]) -> None:
+        self._answered.add(answer["id"])
+        self._changed.set()
 
     def take(self, request: dict[str, Any]) -> None:
         self.requests.append(request)
@@ -173,6 +189,8 @@ class ScriptedPool:
         self._opened.set()
         with suppress(OSError, asyncio.CancelledError):
             while line := await reader.readline():
-                if "method" in (request := json.loads(line)):
-                    connection.take(request)
+                if "method" in (message := json.loads(line)):
+                    connection.take(message)
+                else:
+                    connection.hear(message)
         writer.close()

@@ -11,6 +11,7 @@ from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
 from services.tests.proxy.test_rows import rows
 from services.tests.proxy.test_submit import EASY_BLOCK
+from services.tests.waiting import until
 from services.warehouse.rowbinary import Stream
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ async def test_candidates_of_every_fate_are_kept(
             await miner.job()
             script.submit = lambda _: {"result": True, "error": None}
             await submit(300_000)
+            (connection,) = proxy.listeners["normal"].pool.upstreams
             upstream.drop()
-            await asyncio.sleep(0.1)
+            await until(lambda: not connection.is_alive)
             await submit(400_000)
             counted = proxy.registry.get_sample_value("sharehouse_block_candidates_total", {"pool_label": "normal"})
             verdicts = [
@@ -81,9 +83,9 @@ async def test_a_block_whose_pool_is_gone(started: Started, database: ClickHouse
     async with ScriptedPool(Script(job=make_job(nbits=EASY_BLOCK))) as pool:
         async with started(pool.port, database) as proxy, TalkingMiner(miner_port(proxy)) as miner:
             job = await miner.start("farm.rig")
+            (connection,) = proxy.listeners["normal"].pool.upstreams
             pool.close()
-            (await pool.connection()).drop()
-            await asyncio.sleep(0.1)
+            await until(lambda: not connection.is_alive)
             await miner.ask("mining.submit", miner.share(job, worker="farm.rig", at_least=BLOCK))
     (row,) = candidates(database)
     assert (row["refusal"], row["forwarded"]) == ("upstream_gone", False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
     from services.tests.proxy.conftest import Started
 
 
-async def methods_until_answered(miner: TalkingMiner) -> list[str]:
-    """Reads until a ping is answered; the notifications in between."""
-    await asyncio.sleep(0.15)
+async def methods_until_answered(miner: TalkingMiner, pool: ScriptedPool) -> list[str]:
+    """Reads until what the pool said has come, and a ping is answered; the notifications in between."""
+    await (await pool.connection()).settled()
     await miner.ask("mining.ping", [])
     told = [message["method"] for message in miner.log if "method" in message]
     miner.log.clear()
@@ -90,11 +89,11 @@ async def test_set_difficulty_goes_out_before_its_notify_and_only_when_it_change
             upstream = await pool.connection()
             upstream.set_difficulty(16)
             upstream.notify(make_job("b"))
-            assert await methods_until_answered(miner) == ["mining.set_difficulty", "mining.notify"]
+            assert await methods_until_answered(miner, pool) == ["mining.set_difficulty", "mining.notify"]
 
             upstream.set_difficulty(16)
             upstream.notify(make_job("c"))
-            assert await methods_until_answered(miner) == ["mining.notify"]
+            assert await methods_until_answered(miner, pool) == ["mining.notify"]
 
 
 async def test_after_a_change_without_a_job_the_current_one_is_sent_again(started: Started) -> None:
@@ -114,7 +113,7 @@ async def test_a_pool_that_says_nothing_means_difficulty_one(started: Started) -
         async with TalkingMiner(miner_port(proxy)) as miner:
             await miner.subscribe()
             assert await miner.told("mining.set_difficulty") == [1]
-            assert await methods_until_answered(miner) == ["mining.notify"]
+            assert await methods_until_answered(miner, pool) == ["mining.notify"]
 
 
 async def test_a_share_below_the_minimum_is_low_though_the_pool_would_take_it(started: Started) -> None:

@@ -198,7 +198,7 @@ async def test_miners_return_to_the_first_address_and_late_shares_reach_the_one_
             assert len(left.params("mining.submit")) == 1
             # What the left pool calls stale is stale.
             left.notify(make_job("next", prevhash=2))
-            await asyncio.sleep(0.05)
+            await left.settled()
             assert (await miner.submit(old, start=500))["error"] == [21, "Stale job", None]
             await asyncio.sleep(QUICK.late_seconds + 0.1)
             gone = await miner.submit(old, start=9_000)

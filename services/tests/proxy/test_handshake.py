@@ -164,7 +164,7 @@ async def test_a_changed_mask_reaches_the_miner_after_authorize(miner: TalkingMi
     await miner.subscribe()
     upstream = await pool.connection()
     upstream.call("mining.set_version_mask", ["00fffc00"])
-    await asyncio.sleep(0.1)
+    await upstream.settled()
     await miner.ask("mining.ping", [])
     assert not [message for message in miner.log if message.get("method") == "mining.set_version_mask"]
 
@@ -177,8 +177,9 @@ async def test_a_changed_mask_reaches_the_miner_after_authorize(miner: TalkingMi
 
 async def test_a_miner_that_never_configured_hears_of_no_mask(miner: TalkingMiner, pool: ScriptedPool) -> None:
     await miner.start()
-    (await pool.connection()).call("mining.set_version_mask", ["00fffc00"])
-    await asyncio.sleep(0.1)
+    upstream = await pool.connection()
+    upstream.call("mining.set_version_mask", ["00fffc00"])
+    await upstream.settled()
     await miner.ask("mining.ping", [])
 
     assert not [message for message in miner.log if message.get("method") == "mining.set_version_mask"]

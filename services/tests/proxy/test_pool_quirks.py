@@ -64,7 +64,7 @@ async def test_difficulty_and_job_may_come_before_the_answer_to_subscribe(starte
             await upstream.called("mining.subscribe")
             upstream.set_difficulty(EASIEST)
             upstream.notify(make_job())
-            await asyncio.sleep(0.05)
+            await upstream.settled()
             assert miner.log == []
             upstream.send({"id": id_of(upstream, "mining.subscribe"), "result": [[], "0a0b", 8], "error": None})
             answer = await miner.answer("s")
@@ -243,8 +243,9 @@ async def test_a_mask_that_is_set_without_configure_holds_for_who_asked(started:
     async with ScriptedPool(script) as pool, started(pool.port, patience=QUICK) as proxy:
         async with TalkingMiner(miner_port(proxy)) as first:
             await first.start()
-            (await pool.connection()).call("mining.set_version_mask", ["1fffe000"])
-            await asyncio.sleep(0.1)
+            upstream = await pool.connection()
+            upstream.call("mining.set_version_mask", ["1fffe000"])
+            await upstream.settled()
             answer = await first.ask("mining.configure", [["version-rolling"], {}])
             assert answer["result"] == {"version-rolling": True, "version-rolling.mask": "1fffe000"}
 

@@ -17,6 +17,7 @@ from services.proxy.loop_lag import LoopLag
 from services.tests.conftest import run_sql
 from services.tests.proxy.conftest import miner_port
 from services.tests.proxy.talking_miner import TalkingMiner
+from services.tests.waiting import until
 from services.warehouse.queries import Queries
 
 if TYPE_CHECKING:
@@ -146,9 +147,17 @@ async def mines_on(proxy: Proxy) -> None:
 async def test_without_clickhouse_mining_goes_on(
     started: Started, pool: ScriptedPool, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    told: list[str] = []
+
+    def has_failed() -> bool:
+        told.append(capsys.readouterr().out)
+        return "reporting_failed" in "".join(told)
+
     async with started(pool.port) as proxy:
+        await until(has_failed)
         await mines_on(proxy)
-    assert capsys.readouterr().out.count("reporting_failed") == 1
+    told.append(capsys.readouterr().out)
+    assert "".join(told).count("reporting_failed") == 1
 
 
 async def test_with_a_clickhouse_that_hangs_mining_goes_on_and_a_stop_is_in_time(
