@@ -21,6 +21,7 @@ BENCHMARKS = {
     "kills": ("every process of the store killed at random under load: is anything lost or doubled?", ["--kills", "8"]),
     "page_queries": ("the readers' queries over a day of shares, against raw shares and SELECT 1", ["--millions", "1"]),
     "analysis_queries": ("the dashboard's analyses of a week of shares, against one raw column", ["--millions", "1"]),
+    "share_bytes": ("bytes a share takes on disk, by column, against their entropy", ["--shares", "300000"]),
     "share_history": ("30 days of the API's questions, against raw shares", ["--millions", "2"]),
     "spooled_insert": ("shares/s through spool and shipper, against direct inserts", ["--shares", "200000"]),
     "proxy_cpu": ("CPU per share through the proxy, against HAProxy as a mere relay", ["--shares", "10000"]),
