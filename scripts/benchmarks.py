@@ -16,6 +16,7 @@ BENCHMARKS = {
     "api_rate": ("requests/s of workers/stats, against a constant body from the same app", ["--seconds", "4"]),
     "audit_rate": ("shares/s that an audit verifies, against bare hashing", ["--millions", "1"]),
     "conformance": ("requests of any form to the API, answered as described", ["--examples=200", "--seconds=120"]),
+    "dashboard_pages": ("first paint, script bytes, CPU and queries of the live page", ["--seconds", "10"]),
     "embedded_insert": ("rows/s through the embedded server, against the engine in process", ["--batches", "15"]),
     "mining": ("headers/s of the merge miner, against a loop on hashlib", ["--rounds", "5"]),
     "kills": ("every process of the store killed at random under load: is anything lost or doubled?", ["--kills", "8"]),

@@ -22,7 +22,7 @@ from services.warehouse.address import ClickHouseAddress
 from services.warehouse.embedded.options import EmbeddedOptions
 from services.warehouse.embedded.server import serve as serve_clickhouse
 from services.warehouse.migrate import migrate
-from services.warehouse.proxy_state import Heartbeat, Session, StateWriter
+from services.warehouse.proxy_state import Heartbeat, PoolState, Session, StateWriter
 from services.warehouse.records import NO_HEADER, NO_JOB, Share
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
@@ -32,10 +32,15 @@ if TYPE_CHECKING:
 
 HOUR_MS = 3_600_000
 MEAN_SECONDS = 20.0
+AGENTS = ("bmminer/2.0.0", "whatsminer/v1.1", "cgminer/4.12.1")
+STRATUM = (
+    StratumEndpoint("normal", "0.0.0.0", 3331, "normal.pool.example:3333", "bc1qexample.{worker}"),
+    StratumEndpoint("high_diff", "0.0.0.0", 3332, "high-diff.pool.example:3333", "bc1qexample.{worker}"),
+)
 VIEWS = (
-    ("dashboard.png", 1280, 860, "light"),
-    ("dashboard-dark.png", 1280, 860, "dark"),
-    ("dashboard-phone.png", 390, 844, "light"),
+    ("dashboard.png", 1440, 1500, "light"),
+    ("dashboard-dark.png", 1440, 1500, "dark"),
+    ("dashboard-phone.png", 390, 1688, "light"),
 )
 CHROMIUM = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -86,7 +91,10 @@ async def fill(address: ClickHouseAddress, folder: Path) -> None:
 
 
 async def connect(address: ClickHouseAddress) -> None:
-    """The miners' connections, all but the one that has gone; and one that came just now, with no share yet."""
+    """The miners' connections, all but the one that has gone; one has two, and one came just now, with no share yet.
+
+    One of the pools has fallen back to its second address.
+    """
     now_ms = time.time_ns() // 1_000_000
     instance = str(uuid.uuid4())
     sessions = [
@@ -98,18 +106,19 @@ async def connect(address: ClickHouseAddress) -> None:
             pool_label="high_diff" if number % 6 == 0 else "normal",
             pool="normal.pool.example:3333",
             miner=f"10.0.{number // 12}.{20 + number}:50{number:02}",
-            workers=(f"farm.rack{1 + number // 8}-{1 + number % 8:02}",),
-            user_agent="bmminer/2.0.0",
+            workers=(f"farm.rack{1 + number // 8}-{1 + number % 8:02}",) if number != 25 else ("farm.rack1-03",),
+            user_agent=AGENTS[number % 3],
             connected_ms=now_ms - (20_000 if number == 24 else HOUR_MS if number < 21 else HOUR_MS // 3),
             disconnected_ms=None,
             disconnect_reason="",
             difficulty=524_288.0 if number % 6 == 0 else 131_072.0 * 2 ** (number % 3),
-            last_share_ms=None,
-            accepted=0,
+            last_share_ms=now_ms - 9_000 if number == 25 else None,
+            accepted=31 if number == 25 else 0,
             rejected_by_reason={},
-            hash_rate=0.0,
+            hash_rate=2.81e13 if number == 25 else 0.0,
+            pool_difficulty=524_288.0 if number % 6 == 0 else 131_072.0,
         )
-        for number in range(25)
+        for number in range(26)
         if number != 7
     ]
     heartbeat = Heartbeat(
@@ -127,7 +136,21 @@ async def connect(address: ClickHouseAddress) -> None:
         spool_recording=True,
         unrecorded_shares=0,
         loop_lag_seconds=0.0,
-        pools=(),
+        pools=tuple(
+            PoolState(
+                pool_label=label,
+                pool=f"{address}.pool.example:3333",
+                state="ready",
+                miners=sum(session.pool_label == label for session in sessions),
+                upstreams=sum(session.pool_label == label for session in sessions),
+                latency_seconds=latency,
+                connected_ms=now_ms - since_ms,
+            )
+            for label, address, latency, since_ms in (
+                ("normal", "normal", 0.0213, 3 * HOUR_MS),
+                ("high_diff", "backup", 0.0487, HOUR_MS // 6),
+            )
+        ),
     )
     writer = StateWriter(address)
     await writer.write(sessions, heartbeat)
@@ -146,8 +169,10 @@ async def photograph(url: str, folder: Path) -> None:
                 color_scheme="dark" if scheme == "dark" else "light",
             )
             page = await context.new_page()
-            await page.goto(url)
-            await page.wait_for_timeout(3000)
+            await page.goto(url, wait_until="load", timeout=120000)
+            await page.locator("#connection", has_text="Live").wait_for()
+            # The charts settle.
+            await page.wait_for_timeout(1000)
             await page.screenshot(path=folder / name)
             print(folder / name)
         await browser.close()
@@ -161,9 +186,7 @@ async def main(pictures: Path) -> None:
         running.enter_context(service(serve_clickhouse, embedded, core=0))
         wait_for_clickhouse(address.port)
         await fill(address, folder / "spool")
-        dashboard = DashboardOptions(
-            clickhouse=address, port=free_port(), stratum=(StratumEndpoint("normal", "0.0.0.0", 3331),)
-        )
+        dashboard = DashboardOptions(clickhouse=address, port=free_port(), stratum=STRATUM)
         running.enter_context(service(serve_dashboard, dashboard, core=0))
         wait_for_port(dashboard.port)
         await photograph(f"http://127.0.0.1:{dashboard.port}/", pictures)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from services.command import cold_bucket, ports, storage
 from services.command.mistake import Mistake, told_plainly
 from services.command.pools import listeners
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import SecretStr
 
     from services.api.options import ApiOptions
@@ -156,7 +158,15 @@ def dashboard(configuration: Configuration) -> DashboardOptions:
             password=settings.dashboard_password.get_secret_value(),
             tokens=_plain(settings.dashboard_tokens),
             trusted_proxies=settings.trusted_proxies,
-            stratum=tuple(StratumEndpoint(listener.pool, settings.proxy_host, listener.port) for listener in plain),
+            stratum=tuple(
+                StratumEndpoint(
+                    listener.pool,
+                    settings.proxy_host,
+                    listener.port,
+                    *_upstream(configuration.file.pools[listener.pool]),
+                )
+                for listener in plain
+            ),
         )
 
 
@@ -172,6 +182,12 @@ def demo_pool(configuration: Configuration, host: str) -> DemoPoolOptions:
             settings.demo_node_url, settings.demo_node_user, settings.demo_node_password.get_secret_value()
         )
     return DemoPoolOptions(data=configuration.data.demo, host=host, port=settings.demo_pool_port, node=node)
+
+
+def _upstream(table: Mapping[str, Any]) -> tuple[str, str]:
+    """A pool's own address and user, as far as its table says them; the proxy checks it."""
+    host, port, user = (table.get(key) for key in ("host", "port", "user"))
+    return f"{host}:{port}" if host and port else "", str(user or "")
 
 
 def _plain(tokens: tuple[SecretStr, ...]) -> tuple[str, ...]:

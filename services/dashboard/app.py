@@ -11,10 +11,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from services.dashboard import analytics, blocks, exports, live, login, pools, storage, workers
+from services.dashboard import analytics, blocks, exports, live, login, pools, stats, storage, workers
 from services.dashboard.attempts import Attempts
 from services.dashboard.feed import Feed
 from services.dashboard.guard import GuardMiddleware
+from services.dashboard.live_charts import LiveHistory
 from services.dashboard.login_session import Credentials
 from services.dashboard.overview import Overview
 from services.dashboard.pages import NOT_STORED, Pages
@@ -41,8 +42,9 @@ _HEADERS = {
 def create_app(options: DashboardOptions) -> FastAPI:
     """The application for `options`. It starts, and stays up, without ClickHouse: the page then says so."""
     queries = Queries(options.clickhouse)
-    feed = Feed(Overview(queries, options).look, options.interval_seconds)
     analysis = Analysis(options.clickhouse, deadline_seconds=options.analysis_seconds)
+    overview = Overview(queries, options)
+    feed = Feed(overview.look, options.interval_seconds)
     pages = Pages()
     credentials = Credentials(options.password, options.tokens)
     attempts = Attempts()
@@ -61,13 +63,14 @@ def create_app(options: DashboardOptions) -> FastAPI:
     app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure, trusted_proxies=options.trusted_proxies)
 
     app.include_router(login.router(credentials, attempts, pages))
-    app.include_router(live.router(options, feed, pages))
+    app.include_router(live.router(options, feed, LiveHistory(analysis), pages))
     app.include_router(analytics.router(options, analysis, pages))
     app.include_router(exports.router(options))
     app.include_router(workers.router(options, analysis, pages))
     app.include_router(pools.router(options, analysis, pages))
     app.include_router(storage.router(options, analysis, pages))
     app.include_router(blocks.router(options, analysis, pages))
+    app.include_router(stats.router(options.stratum, feed, overview))
 
     @app.get("/healthz")
     async def healthz() -> JSONResponse:

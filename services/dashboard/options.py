@@ -15,11 +15,16 @@ class DashboardOptionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StratumEndpoint:
-    """Where miners of one pool connect: the address the proxy listens on, as configured (a wildcard is allowed)."""
+    """Where miners of one pool connect: the address the proxy listens on, as configured (a wildcard is allowed).
+
+    `upstream` is the pool's own first address, "host:port", and `user` who the proxy is there; '' if not known.
+    """
 
     pool: str
     host: str
     port: int
+    upstream: str = ""
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
 import structlog
 
-from services.dashboard.charts import Chart, Trace
 from services.dashboard.figures import Figures
 from services.dashboard.miners import grouped
+from services.dashboard.pool_cards import pool_cells, pool_labels
 from services.dashboard.tiles import tile_cells
 from services.dashboard.verdict import Outage, outage_verdict, verdict
 from services.dashboard.view import Cell, View
@@ -20,9 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from services.dashboard.options import DashboardOptions
-    from services.warehouse.queries import HashRateSeries, Queries
+    from services.warehouse.queries import Queries
 
 log = structlog.get_logger()
+
+CHARTS_EVERY_SECONDS = 60
+_CHARTS_SETTLED_SECONDS = 5
 
 
 class Overview:
@@ -34,6 +36,11 @@ class Overview:
         self._clock = clock
         self._figures: Figures | None = None
         self._outage: Outage | None = None
+
+    @property
+    def present(self) -> Figures | None:
+        """What the last look gave; None if it gave nothing."""
+        return None if self._outage else self._figures
 
     async def look(self) -> View:
         """The view of now. Never raises for a database that gives no answer: the view says so then."""
@@ -52,30 +59,27 @@ class Overview:
         return self._view(now)
 
     async def _read(self, now: int) -> Figures:
-        rows, sessions, proxies = await asyncio.gather(
-            self._queries.miners(now), self._queries.sessions(now), self._queries.proxies(now)
-        )
-        chart = self._figures.chart if self._figures else None
-        # The chart gains a point a minute; asking for it more often would be a query for nothing.
-        if chart is None or now >= chart.start + (chart.steps + 1) * chart.step:
-            chart = _with_gaps(await self._queries.hash_rate_series(now))
+        live = await self._queries.live(now)
         # One that ended in this very second is still told of.
-        lasting = [session for session in sessions if session.disconnected is None]
-        return Figures(now, grouped(rows, lasting), len(lasting), tuple(proxies), MinerTotals.of(rows), chart)
+        lasting = tuple(session for session in live.sessions if session.disconnected is None)
+        miners = grouped(live.miners, lasting, now)
+        return Figures(now, miners, lasting, live.proxies, MinerTotals.of(live.miners))
 
     def _view(self, now: float) -> View:
-        figures = self._figures
+        figures, endpoints = self._figures, self._options.stratum
         said = outage_verdict(self._outage, figures, self._options.clickhouse) if self._outage else verdict(figures)
         cells = {"sentence": Cell(said.sentence), "advice": Cell(said.advice), "link": Cell(said.link)}
-        cells |= tile_cells(figures)
-        rows = {miner.key: miner.row(figures.at) for miner in figures.miners} if figures is not None else {}
+        cells |= tile_cells(figures) | pool_cells(endpoints, figures)
+        miners = {miner.key: miner for miner in figures.miners} if figures is not None else {}
         title = f"{cells['hash_rate'].text if said.state == 'good' else said.sentence} · Sharehouse"
-        interval = self._options.interval_seconds
-        return View(now, interval, said.state, title, cells, rows, figures.chart if figures else None)
-
-
-def _with_gaps(series: HashRateSeries) -> Chart:
-    """The minutes before the hour's first share become gaps: nobody was there, which is not a rate of zero."""
-    first = next((index for index, value in enumerate(series.values) if value), len(series.values))
-    values = tuple(None if index < first else value for index, value in enumerate(series.values))
-    return Chart(series.start, series.step_seconds, (Trace("All pools", values, kind="area"),), "H/s")
+        charts_at = (int(now) - _CHARTS_SETTLED_SECONDS) // CHARTS_EVERY_SECONDS * CHARTS_EVERY_SECONDS
+        return View(
+            now,
+            self._options.interval_seconds,
+            said.state,
+            title,
+            cells,
+            pool_labels(endpoints, figures),
+            miners,
+            charts_at if figures is not None else 0,
+        )

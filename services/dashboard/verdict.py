@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from services.dashboard import quantities
 from services.dashboard.proxy_faults import proxy_fault
 from services.dashboard.quantities import plural
+from services.warehouse.queries import OK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +122,7 @@ def _nobody(figures: Figures) -> Verdict:
 
 
 def _none_active(figures: Figures) -> Verdict:
-    waiting = [miner for miner in figures.miners if miner.waits(figures.at)]
+    waiting = [miner for miner in figures.miners if miner.state == "waiting"]
     if waiting and not figures.totals.accepted + figures.totals.rejected:
         return Verdict("good", f"Ready: {plural(figures.connections, 'miner')} connected, and no share yet.")
     return Verdict(
@@ -150,9 +151,9 @@ def _many_refused(totals: MinerTotals) -> Verdict:
 
 def _fell_silent(miner: Miner, at: int) -> bool:
     """Lately, or while it stays connected."""
-    if miner.ok or miner.waits(at):
+    if miner.state in ("active", "waiting") or miner.last_share > at - OK_SECONDS:
         return False
-    return bool(miner.connections) or at - miner.shares.last_share < _RECENTLY_SECONDS
+    return miner.state == "silent" or at - miner.last_share < _RECENTLY_SECONDS
 
 
 def _some_silent(silent: Sequence[Miner], running: str) -> Verdict:

@@ -1,4 +1,4 @@
-"""What a page shows, as ready text: the same for the server's first rendering and for the events that patch it."""
+"""What the live page shows: the same for the server's first rendering and for the events that patch it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from services.dashboard import quantities
 
 if TYPE_CHECKING:
-    from services.dashboard.charts import Chart
+    from services.dashboard.miners import Miner
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +28,20 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One miner's cells by column; `silent` when its last share is too old."""
-
-    cells: dict[str, Cell]
-    silent: bool
-
-
-@dataclass(frozen=True, slots=True)
 class View:
-    """A whole page. `state` is good, warning, empty or away; `now` is the server's clock, unix seconds."""
+    """A whole page. `state` is good, warning, empty or away; `now` is the server's clock, unix seconds.
+
+    `charts_at` is the minute whose charts are the latest; charts are asked for, as each page has its own time range.
+    """
 
     now: float
     interval_seconds: float
     state: str
     title: str
     cells: dict[str, Cell]
-    rows: dict[str, Row] = field(default_factory=dict)
-    chart: Chart | None = None
+    pools: tuple[str, ...] = ()
+    miners: dict[str, Miner] = field(default_factory=dict)
+    charts_at: int = 0
 
 
 def whole(view: View) -> bytes:
@@ -54,16 +50,16 @@ def whole(view: View) -> bytes:
 
 
 def change(old: View, new: View) -> bytes:
-    """The event that brings a page from `old` to `new`, as JSON: only the cells and rows that differ, and rows gone."""
+    """The event that brings a page from `old` to `new`, as JSON: only what differs, and rows gone."""
     facts: dict[str, object] = {
         "now": new.now,
         "interval_seconds": new.interval_seconds,
         "state": new.state,
         "title": new.title,
         "cells": {name: cell for name, cell in new.cells.items() if old.cells.get(name) != cell},
-        "rows": {key: row for key, row in new.rows.items() if old.rows.get(key) != row},
-        "gone": [key for key in old.rows if key not in new.rows],
+        "pools": new.pools,
+        "miners": {key: miner for key, miner in new.miners.items() if old.miners.get(key) != miner},
+        "gone": [key for key in old.miners if key not in new.miners],
+        "charts_at": new.charts_at,
     }
-    if new.chart != old.chart:
-        facts["chart"] = new.chart
     return msgspec.json.encode(facts)

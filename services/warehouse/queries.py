@@ -7,6 +7,7 @@ begun counts from the next one on. Only accepted shares count, unless a field is
 from __future__ import annotations
 
 import asyncio
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from services.warehouse.audit_record import LAST_AUDIT_SQL, AuditSummary, audit_
 from services.warehouse.bounds import read_bounds
 from services.warehouse.client import Connection, StoreUnavailable, Trouble, answered_within, cancellation_kept
 from services.warehouse.feed_steps import FEED_SQL, feed_steps
+from services.warehouse.live import SETTINGS as LIVE_SETTINGS
+from services.warehouse.live import LiveRows, live_rows, live_sql, miner_row
 from services.warehouse.proof import JOB_SQL, SHARE_SQL, ShareProof, job_of, share_of
 from services.warehouse.proxies import (
     ALIVE_SECONDS,
@@ -43,7 +46,7 @@ from services.warehouse.share_sample import JOBS_SQL, SAMPLE_SQL, SAMPLED_SQL
 from services.warehouse.sums import sums_by_worker, sums_over_all, worker_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.feed_steps import FeedStep
@@ -52,6 +55,7 @@ __all__ = [
     "OK_SECONDS",
     "AuditSummary",
     "HashRateSeries",
+    "LiveRows",
     "MinerRow",
     "MinerTotals",
     "PoolStats",
@@ -125,23 +129,12 @@ class Queries:
 
     async def miners(self, now: int) -> list[MinerRow]:
         """Every (worker, pool label) that submitted a share in the last 24 h, accepted or not."""
-        return [
-            MinerRow(
-                worker=worker,
-                pool_label=pool_label,
-                accepted=accepted,
-                rejected_by_reason=dict(sorted(refused.items())),
-                hash_rate_5m=credited_5m * HASHES_PER_DIFFICULTY / 300,
-                hash_rate_60m=credited_60m * HASHES_PER_DIFFICULTY / 3_600,
-                difficulty=difficulty,
-                last_share=last_ms / 1000,
-                best_share=best,
-                ok=_is_ok(last_ms, now),
-            )
-            for worker, pool_label, accepted, refused, credited_5m, credited_60m, last_ms, best, difficulty in (
-                await self._rows(worker_table(now), {})
-            )
-        ]
+        return [miner_row(row, now) for row in await self._rows(worker_table(now), {})]
+
+    async def live(self, now: int, *, alive_seconds: int = ALIVE_SECONDS) -> LiveRows:
+        """`miners`, `sessions` that last and `proxies` in one statement."""
+        bound = sessions_bound(now, 0, alive_seconds)
+        return live_rows(await self._rows(live_sql(now), bound, LIVE_SETTINGS), now, alive_seconds)
 
     async def proxies(self, now: int, *, alive_seconds: int = ALIVE_SECONDS) -> list[ProxyRow]:
         """Every process of a proxy that told of itself in the last 24 h, by name, the latest first."""
@@ -211,12 +204,14 @@ class Queries:
         jobs = {key: job_of(key, row) for key, row in ((bytes.fromhex(name), row) for name, *row in rows)}
         return [ShareProof(share_id, share, jobs.get(share.job)) for share_id, share in shares.items()]
 
-    async def _rows(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+    async def _rows(
+        self, sql: str, parameters: dict[str, Any], settings: Mapping[str, Any] = MappingProxyType({})
+    ) -> Sequence[Sequence[Any]]:
         with answered_within(_DEADLINE_SECONDS):
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 client = await self._connection.client()
                 with cancellation_kept():
-                    result = await client.query(sql, parameters=parameters, settings=_SETTINGS)
+                    result = await client.query(sql, parameters=parameters, settings={**_SETTINGS, **settings})
                 rows: Sequence[Sequence[Any]] = result.result_rows
                 return rows
 

@@ -113,6 +113,7 @@ export class Chart {
   draw() {
     if (!this.chart) return;
     this.plot?.destroy();
+    this.plot = null;
     this.place.replaceChildren();
     if (this.chart.traces.length === 0) return;
     const { unit, traces, band, logarithmic } = this.chart;

@@ -4,7 +4,8 @@ const PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"];
 export function si(value, unit = "") {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return `0 ${unit}`.trim();
-  if (Math.abs(value) < 1) return `${Number(value.toPrecision(3))} ${unit}`.trim();
+  // Difficulties of tiny miners: 0.000977, 9.54e-07.
+  if (Math.abs(value) < 1) return `${String(Number(value.toPrecision(3))).replace(/e-(\d)$/, "e-0$1")} ${unit}`.trim();
   let power = 0;
   while (Math.abs(Number(value.toPrecision(3))) >= 1000 && power < PREFIXES.length - 1) {
     value /= 1000;

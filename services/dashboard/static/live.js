@@ -1,18 +1,25 @@
-// Keeps the page up to date: the server's events carry ready text, this puts it into the cells that changed.
+// Keeps the live page up to date: one stream of events for all of it.
 import { duration, local } from "./formats.js";
-import { charts, setClock } from "./page.js";
-
-const COLUMNS = ["worker", "pool", "state", "connected", "hash_rate", "accepted", "rejected", "difficulty", "last_share", "best"];
+import { MinerTable } from "./miners.js";
+import { charts, copyText, setClock } from "./page.js";
 
 const byId = (id) => document.getElementById(id);
 const connection = byId("connection");
-const table = byId("miners");
-const rows = new Map([...table.tBodies[0].rows].map((row) => [row.dataset.row, row]));
+const pause = byId("pause");
+const pools = document.querySelector("[data-pools]").dataset.pools;
 const cells = new Map([...document.querySelectorAll("[data-cell]")].map((cell) => [cell.dataset.cell, cell]));
+const form = document.querySelector("form.filter");
+const table = new MinerTable(byId("miners"), form, byId("matching"), form.querySelector(".folded"));
 
 let lastEvent = 0;
 let link = "Live"; // how the page stands to the database, in the server's words
 let patience = 10; // seconds without an event until the page calls itself stale; the server says its interval
+let paused = false;
+let waiting = []; // what came while the page was paused
+let chartsAt = null; // the minute of the charts that are shown
+let redrawing = false;
+
+// --- what the server says
 
 function write(element, cell) {
   const moment = cell.unix === null ? "" : `${local(cell.unix)} here, `;
@@ -23,53 +30,41 @@ function write(element, cell) {
   else delete element.dataset.unix;
 }
 
-function newRow(key) {
-  const row = table.tBodies[0].insertRow();
-  row.dataset.row = key;
-  for (const column of COLUMNS) {
-    const cell = row.insertCell();
-    cell.className = column;
-  }
-  rows.set(key, row);
-  return row;
-}
-
-function patch(view) {
-  for (const [name, cell] of Object.entries(view.cells ?? {})) {
+function patch(view, replaces) {
+  // Another pool needs another card; that happens when the configuration changes.
+  if (view.pools && view.pools.join(" ") !== pools) return location.reload();
+  for (const [name, cell] of Object.entries(view.cells)) {
     const element = cells.get(name);
     if (element) write(element, cell);
   }
-  for (const [key, row] of Object.entries(view.rows ?? {})) {
-    const element = rows.get(key) ?? newRow(key);
-    element.classList.toggle("silent", row.silent);
-    COLUMNS.forEach((column, index) => write(element.cells[index], row.cells[column]));
-  }
-  for (const key of view.gone ?? []) {
-    rows.get(key)?.remove();
-    rows.delete(key);
-  }
-  if (view.chart) charts.get("hash-rate").show(view.chart);
-  if (view.state) document.body.dataset.state = view.state;
-  if (view.title) document.title = view.title;
-  document.body.classList.toggle("empty", rows.size === 0);
+  if (replaces) table.replace(view.miners);
+  else table.patch(view.miners, view.gone);
+  document.body.dataset.state = view.state;
+  document.title = view.title;
+  document.body.classList.toggle("empty", table.miners.size === 0);
   document.body.classList.toggle("away", view.state === "away");
+  link = view.cells.link?.text ?? link;
+  // The server does not let the page wait for charts that take their time.
+  if (chartsAt === null) chartsAt = drawn() ? view.charts_at : 0;
+  if (view.charts_at !== chartsAt && view.state !== "away" && !redrawing) redraw(view.charts_at);
+  said();
 }
 
-function replace(view) {
-  const gone = [...rows.keys()].filter((key) => !(key in view.rows));
-  patch({ ...view, gone });
-}
-
-function heard(view) {
+function took(name, data) {
+  const view = JSON.parse(data);
   lastEvent = Date.now();
-  link = view.cells?.link?.text ?? link;
   setClock(view.now);
   patience = Math.max(10, 3 * view.interval_seconds);
+  if (!paused) return patch(view, name === "view");
+  if (name === "view") waiting = [];
+  waiting.push([view, name === "view"]);
 }
 
-function alive() {
-  connection.textContent = link;
-  connection.classList.toggle("live", document.body.dataset.state !== "away");
+// --- how the page stands to the server
+
+function said() {
+  connection.textContent = paused ? "Paused" : link;
+  connection.classList.toggle("live", !paused && document.body.dataset.state !== "away");
   staleness();
 }
 
@@ -97,18 +92,7 @@ async function again() {
 
 function listen() {
   const events = new EventSource("events");
-  events.addEventListener("view", (event) => {
-    const view = JSON.parse(event.data);
-    heard(view);
-    replace(view);
-    alive();
-  });
-  events.addEventListener("patch", (event) => {
-    const view = JSON.parse(event.data);
-    heard(view);
-    patch(view);
-    alive();
-  });
+  for (const name of ["view", "patch"]) events.addEventListener(name, (event) => took(name, event.data));
   events.addEventListener("error", () => {
     lost("Connection lost, trying again");
     // A browser gives up after an HTTP error; this page does not, unless it has to log in again.
@@ -116,6 +100,127 @@ function listen() {
   });
 }
 
+// --- charts
+
+const spans = [...document.querySelectorAll("a[data-span]")];
+
+function span() {
+  const asked = new URLSearchParams(location.search).get("span");
+  return spans.some((one) => one.dataset.span === asked) ? asked : spans[0].dataset.span;
+}
+
+function drawn() {
+  return [...charts.values()].every((chart) => chart.chart);
+}
+
+async function redraw(at) {
+  redrawing = true;
+  try {
+    const answer = await fetch(`charts?span=${span()}`);
+    const found = answer.ok ? await answer.json() : null;
+    if (!found || found.span !== span()) return;
+    chartsAt = at ?? chartsAt;
+    for (const name of ["pools", "workers", "verdicts"]) charts.get(`${name}-chart`).show(found[name]);
+  } catch {
+    // the stream tells that the dashboard is away
+  } finally {
+    redrawing = false;
+  }
+}
+
+function markSpan() {
+  for (const one of spans) {
+    if (one.dataset.span === span()) one.setAttribute("aria-current", "true");
+    else one.removeAttribute("aria-current");
+  }
+}
+
+for (const one of spans) {
+  one.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const url = new URL(location.href);
+    if (one === spans[0]) url.searchParams.delete("span");
+    else url.searchParams.set("span", one.dataset.span);
+    history.pushState(null, "", `${url.pathname}${url.search}`);
+    markSpan();
+    redraw();
+  });
+}
+addEventListener("popstate", () => {
+  markSpan();
+  redraw();
+});
+
+// --- what people do
+
+function setPaused(value) {
+  paused = value;
+  pause.setAttribute("aria-pressed", String(paused));
+  pause.textContent = paused ? "Go on" : "Pause";
+  if (!paused) for (const [view, replaces] of waiting.splice(0)) patch(view, replaces);
+  said();
+}
+
+pause.hidden = false;
+pause.addEventListener("click", () => setPaused(!paused));
+addEventListener("keydown", (event) => {
+  if (event.target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "p") setPaused(!paused);
+  if (event.key === "/") {
+    event.preventDefault();
+    form.elements.q.focus();
+  }
+});
+
+const csv = byId("copy-csv");
+csv.addEventListener("click", async () => {
+  try {
+    await copyText(table.csv());
+    csv.textContent = "Copied";
+  } catch {
+    csv.textContent = "The browser refused";
+  }
+  setTimeout(() => {
+    csv.textContent = "Copy as CSV";
+  }, 2000);
+});
+
+function stored() {
+  try {
+    return JSON.parse(localStorage.getItem("hidden-columns") ?? "[]");
+  } catch {
+    return [];
+  }
+}
+
+const menu = byId("column-menu").querySelector("div");
+const hidden = new Set(stored());
+table.columns.forEach((column, index) => {
+  if (column === "worker") return;
+  const label = document.createElement("label");
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.checked = !hidden.has(column);
+  label.append(box, table.labels[index]);
+  menu.append(label);
+  box.addEventListener("change", () => {
+    table.show(column, box.checked);
+    if (box.checked) hidden.delete(column);
+    else hidden.add(column);
+    try {
+      localStorage.setItem("hidden-columns", JSON.stringify([...hidden]));
+    } catch {
+      // it lasts as long as the page, then
+    }
+  });
+});
+for (const column of hidden) table.show(column, false);
+document.querySelector(".miners .tools").hidden = false;
+
 connection.textContent = "Connecting";
-setInterval(staleness, 1000);
+setInterval(() => {
+  staleness();
+  table.draw(true); // times go on
+}, 1000);
 listen();

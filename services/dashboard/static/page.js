@@ -29,11 +29,16 @@ function localTimes(root) {
   }
 }
 
-function copyText(text, source) {
+// Puts a text on the clipboard; `source` is the element that shows it, if one does.
+export function copyText(text, source) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   // Plain http from another machine has no clipboard API: select the text and let the browser copy the selection.
-  getSelection().selectAllChildren(source);
-  return document.execCommand("copy") ? Promise.resolve() : Promise.reject(new Error("copy refused"));
+  const shown = source ?? document.body.appendChild(document.createElement("pre"));
+  if (!source) shown.textContent = text;
+  getSelection().selectAllChildren(shown);
+  const copied = document.execCommand("copy");
+  if (!source) shown.remove();
+  return copied ? Promise.resolve() : Promise.reject(new Error("copy refused"));
 }
 
 function copies(button) {

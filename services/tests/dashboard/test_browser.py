@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+# A busy machine takes its time; a test that passes waits for nothing.
+expect.set_options(timeout=40_000)
 
 
 @dataclass(slots=True)
@@ -83,7 +85,6 @@ async def test_a_share_shows_up_without_a_reload(store: ClickHouseAddress, brows
         assert re.search(r"\d UTC$", await cell(page, "rig.one", "last_share").get_attribute("title"))
 
         assert await page.evaluate("window.stillTheSamePage")
-        assert await page.locator("#hash-rate canvas").count() == 1
         assert watch.complaints == []
         assert watch.hosts == {urlsplit(url).netloc}
 
@@ -97,7 +98,7 @@ async def test_a_hostile_name_stays_text_when_patched_in(store: ClickHouseAddres
         await expect(page.locator("tr[data-row]")).to_have_count(2)
         assert sorted(await page.locator("td.worker").all_inner_texts()) == [EVIL + "1", EVIL + "2"]
         assert await page.title() != "owned"
-        assert await page.locator("main script, td *").count() == 0
+        assert await page.locator("main script, td :not(a)").count() == 0
         assert watch.complaints == []
 
 
@@ -120,7 +121,7 @@ async def test_the_database_goes_away_and_comes_back(tmp_path: Path, browser: Br
 
         again = ClickHouseProcess(options)
         await asyncio.to_thread(again.start)
-        await expect(page.locator(".sentence")).to_contain_text("All is well", timeout=15_000)
+        await expect(page.locator(".sentence")).to_contain_text("All is well")
         await expect(page.locator("#connection")).to_have_text("Live")
         await keep(again.address, "rig.one")
         await expect(cell(page, "rig.one", "accepted")).to_have_text("5")
@@ -137,29 +138,23 @@ async def test_a_page_whose_dashboard_stopped_says_so_and_recovers(store: ClickH
         await page.goto(url)
         await expect(page.locator("#connection")).to_have_text("Live")
     await expect(page.locator("#connection")).to_have_text("Connection lost, trying again")
-    await expect(page.locator("#connection")).to_contain_text("Stale: the dashboard was last heard", timeout=20_000)
+    await expect(page.locator("#connection")).to_contain_text("Stale: the dashboard was last heard")
     await expect(page.locator("body")).to_have_class(re.compile("stale"))
     async with dashboard(store, port=port):
-        await expect(page.locator("#connection")).to_have_text("Live", timeout=20_000)
+        await expect(page.locator("#connection")).to_have_text("Live")
         await expect(page.locator("body")).not_to_have_class(re.compile("stale"))
         await place.close()
 
 
-# Cells that stick out of the table or of themselves, and names of usual length that do not stand on one line.
+# Rows of another height than the table counts with, and what sticks out of the page; a wide table has a box of its own.
 _BADLY_SET = """() => {
-  const table = document.querySelector("#miners").getBoundingClientRect();
-  const out = [...document.querySelectorAll("#miners td")].filter((cell) => {
-    const box = cell.getBoundingClientRect();
-    return box.right > table.right + 1 || box.left < table.left - 1 || cell.scrollWidth > cell.clientWidth + 1;
-  });
-  const broken = [...document.querySelectorAll("td.worker")].filter((cell) => {
-    const lines = document.createRange();
-    lines.selectNodeContents(cell);
-    return cell.textContent.length < 20 && lines.getClientRects().length > 1;
-  });
-  const all = [...document.querySelectorAll("body *")];
+  const table = document.querySelector("#miners");
+  const height = parseFloat(getComputedStyle(table).getPropertyValue("--row-height"));
+  const rows = [...table.tBodies[0].rows].filter((row) => row.className !== "spacer");
+  const odd = rows.filter((row) => Math.abs(row.getBoundingClientRect().height - height) > 0.5);
+  const all = [...document.querySelectorAll("body *")].filter((one) => !one.closest(".scroll, .under, dd"));
   const wide = all.filter((one) => one.getBoundingClientRect().right > innerWidth + 1);
-  return [...out, ...broken, ...wide].map((one) => `${one.tagName} ${one.className}: ${one.textContent}`);
+  return [...odd, ...wide].map((one) => `${one.tagName} ${one.className}: ${one.textContent}`);
 }"""
 
 
@@ -173,7 +168,7 @@ async def test_every_figure_stays_in_its_place(store: ClickHouseAddress, browser
     await connect(store, "connected.only", pool="high_diff", age_seconds=100)
     async with dashboard(store) as url, opened(browser, url) as (page, _):
         await expect(page.locator("#connection")).to_have_text("Live")
-        for width in (1280, 1201, 1200, 390, 360):
+        for width in (1920, 1280, 721, 720, 360):
             await page.set_viewport_size({"width": width, "height": 900})
             # The chart follows the width with the next frame or two.
             async with asyncio.timeout(30):  # wait_for_function would need eval, which the page forbids
@@ -211,7 +206,7 @@ async def background(page: Page) -> str:
 
 
 # The elements that stick out to the right, if any: more use in a failure than a number.
-_WIDEST = """() => [...document.querySelectorAll("body *")]
+_WIDEST = """() => [...document.querySelectorAll("body *")].filter((one) => !one.closest(".scroll, .under, dd"))
     .filter((element) => element.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
     .map((element) => element.className || element.tagName)"""
 
@@ -234,6 +229,6 @@ async def test_without_javascript_the_page_reads_the_same(store: ClickHouseAddre
     async with dashboard(store) as url, opened(browser, url, java_script_enabled=False) as (page, watch):
         await expect(cell(page, "rig.one", "accepted")).to_have_text("3")
         await expect(page.locator(".sentence")).to_contain_text("All is well: 1 miner")
-        await expect(page.locator("#hash-rate svg")).to_be_visible()
+        await expect(page.locator("#pools-chart svg")).to_be_visible()
         await expect(page.locator("#theme")).to_be_hidden()
         assert watch.complaints == []

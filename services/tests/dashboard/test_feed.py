@@ -5,9 +5,9 @@ import json
 from contextlib import aclosing
 from typing import Any
 
-from services.dashboard.charts import Chart, Trace
 from services.dashboard.feed import Feed
-from services.dashboard.view import Cell, Row, View, change
+from services.dashboard.miners import Miner
+from services.dashboard.view import Cell, View, change
 
 INTERVAL_SECONDS = 0.1
 
@@ -24,17 +24,17 @@ class Looks:
         await asyncio.sleep(0.02)
         if self.failing:
             raise RuntimeError("a fault in the look")
-        rows = {"a": row("1"), **({"b": row("2")} if self.count % 2 else {})}
-        return view(str(self.count), rows)
+        miners = {"a": miner(1), **({"b": miner(2)} if self.count % 2 else {})}
+        return view(str(self.count), miners)
 
 
-def row(text: str) -> Row:
-    return Row({"accepted": Cell(text)}, silent=False)
+def miner(accepted: int) -> Miner:
+    return Miner("rig", "normal", "active", 1.0, accepted, {}, 1.0, 1.0, 9, 2.0, "", 1, "10.0.0.1:1")
 
 
-def view(shares: str, rows: dict[str, Row], chart: Chart | None = None) -> View:
+def view(shares: str, miners: dict[str, Miner], charts_at: int = 0) -> View:
     cells = {"shares": Cell(shares), "constant": Cell("same")}
-    return View(0, INTERVAL_SECONDS, "good", "title", cells, rows, chart)
+    return View(0, INTERVAL_SECONDS, "good", "title", cells, ("normal",), miners, charts_at)
 
 
 def parsed(event: bytes) -> tuple[str, dict[str, Any]]:
@@ -56,10 +56,10 @@ async def test_a_stream_starts_whole_and_goes_on_with_what_changed() -> None:
     events = await first(Feed(Looks(), INTERVAL_SECONDS), 3)
     assert [name for name, _ in events] == ["view", "patch", "patch"]
     assert events[0][1]["cells"]["constant"]["text"] == "same"
-    assert set(events[0][1]["rows"]) == {"a", "b"}
+    assert set(events[0][1]["miners"]) == {"a", "b"}
     assert events[1][1]["cells"] == {"shares": {"text": "2", "title": "", "unix": None}}
-    assert (events[1][1]["rows"], events[1][1]["gone"]) == ({}, ["b"])
-    assert set(events[2][1]["rows"]) == {"b"}
+    assert (events[1][1]["miners"], events[1][1]["gone"]) == ({}, ["b"])
+    assert set(events[2][1]["miners"]) == {"b"}
 
 
 async def test_fifty_streams_and_page_loads_cost_one_look_per_interval() -> None:
@@ -117,10 +117,8 @@ async def test_close_ends_every_stream() -> None:
         assert await count() == 0
 
 
-def test_a_chart_is_sent_only_when_it_changed() -> None:
-    chart = Chart(60, 60, (Trace("all", (None, 1.5)),))
-    same = json.loads(change(view("1", {}, chart), view("2", {}, chart)))
-    moved = Chart(120, 60, (Trace("all", (1.5, 0.0)),))
-    other = json.loads(change(view("1", {}, chart), view("2", {}, moved)))
-    assert "chart" not in same
-    assert (other["chart"]["start"], other["chart"]["traces"][0]["values"]) == (120, [1.5, 0.0])
+def test_a_miner_is_sent_as_an_array_and_only_when_it_changed() -> None:
+    same = json.loads(change(view("1", {"a": miner(1)}), view("2", {"a": miner(1)}, 60)))
+    other = json.loads(change(view("1", {"a": miner(1)}), view("2", {"a": miner(2)})))
+    assert (same["miners"], same["charts_at"]) == ({}, 60)
+    assert other["miners"]["a"][:5] == ["rig", "normal", "active", 1.0, 2]

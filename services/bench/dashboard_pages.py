@@ -1,0 +1,230 @@
+"""What the live page costs: script bytes, first paint with 1,000 miners, frames while 5,000 are scrolled through, and
+the dashboard's CPU and the database's queries with one page open and with fifty.
+
+Chromium opens the page as an operator does; queries are counted by ClickHouse itself (system.events), as a difference
+over the same time. The reference of the first paint is the same page without miners.
+Run: python -m services.bench.dashboard_pages [--seconds N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import re
+import shutil
+import statistics
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+from playwright.async_api import async_playwright
+
+from services.bench.page_queries import fill
+from services.bench.pictures import CHROMIUM
+from services.bench.processes import cpu_seconds, free_port, service, wait_for_clickhouse, wait_for_port
+from services.dashboard.options import DashboardOptions
+from services.dashboard.server import serve as serve_dashboard
+from services.warehouse.address import ClickHouseAddress
+from services.warehouse.embedded.options import EmbeddedOptions
+from services.warehouse.embedded.server import serve as serve_clickhouse
+from services.warehouse.migrate import migrate
+from services.warehouse.proxy_state import Heartbeat, Session, StateWriter
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.asyncclient import AsyncClient
+    from playwright.async_api import Browser
+
+PAGES = 50
+_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+# Scrolls through the table for two seconds; gives the times between frames, in ms.
+_SCROLL = """() => new Promise((done) => {
+  const began = performance.now(), gaps = [];
+  let last = began;
+  const step = (now) => {
+    gaps.push(now - last);
+    last = now;
+    scrollBy(0, 400);
+    if (now - began < 2000) requestAnimationFrame(step);
+    else done(gaps.slice(1));
+  };
+  requestAnimationFrame(step);
+})"""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A database on the running server, with a dashboard of its own."""
+
+    address: ClickHouseAddress
+    url: str
+    pid: int
+
+
+async def connect(address: ClickHouseAddress, miners: int) -> None:
+    """One connection for each worker of `page_queries.fill`, to a proxy that lives while this runs."""
+    now_ms = time.time_ns() // 1_000_000
+    instance = str(uuid.uuid4())
+    sessions = [
+        Session(
+            updated_ms=now_ms,
+            proxy="proxy-1",
+            instance=instance,
+            connection=number,
+            pool_label="normal",
+            pool="pool.example:3333",
+            miner=f"10.0.{number // 250}.{number % 250}:4000",
+            workers=(f"farm.rig{number}",),
+            user_agent="bmminer/2.0.0",
+            connected_ms=now_ms - 3_600_000,
+            disconnected_ms=None,
+            disconnect_reason="",
+            difficulty=1024.0,
+            last_share_ms=None,
+            accepted=0,
+            rejected_by_reason={},
+            hash_rate=0.0,
+        )
+        for number in range(miners)
+    ]
+    heartbeat = Heartbeat(
+        ts_ms=now_ms + 600_000,
+        proxy="proxy-1",
+        instance=instance,
+        started_ms=now_ms,
+        stopped=False,
+        version="",
+        miners=miners,
+        spool_rows=0,
+        spool_bytes=0,
+        spool_oldest_age_seconds=0.0,
+        spool_recording=True,
+        unrecorded_shares=0,
+        loop_lag_seconds=0.0,
+        pools=(),
+    )
+    writer = StateWriter(address)
+    await writer.write(sessions, heartbeat)
+    await writer.close()
+
+
+async def script_bytes(url: str) -> int:
+    """Compressed bytes of every script of the page, with those that they import."""
+    async with httpx.AsyncClient(base_url=url, headers={"Accept-Encoding": "gzip"}) as client:
+        wanted = re.findall(r'src="\./(static/[^"]+\.js)"', (await client.get("/")).text)
+        sizes: dict[str, int] = {}
+        while wanted:
+            name = wanted.pop()
+            if name in sizes:
+                continue
+            async with client.stream("GET", f"/{name}") as answer:
+                sizes[name] = sum([len(chunk) async for chunk in answer.aiter_raw()])
+            text = (await client.get(f"/{name}")).text
+            wanted += [f"static/{one}" for one in re.findall(r'from "\./([^"]+\.js)"', text)]
+    return sum(sizes.values())
+
+
+async def first_paint(browser: Browser, url: str, times: int) -> float:
+    """Median of several loads, in ms."""
+    taken = []
+    for _ in range(times):
+        context = await browser.new_context(viewport={"width": 1600, "height": 1000})
+        page = await context.new_page()
+        await page.goto(url)
+        taken.append(float(await page.evaluate(_PAINT)))
+        await context.close()
+    return statistics.median(taken)
+
+
+async def frames(browser: Browser, url: str) -> list[float]:
+    context = await browser.new_context(viewport={"width": 1600, "height": 1000})
+    page = await context.new_page()
+    await page.goto(f"{url}/?state=all")
+    await page.locator("tr.spacer").last.wait_for(state="attached")
+    await page.wait_for_timeout(2000)
+    gaps: list[float] = await page.evaluate(_SCROLL)
+    await context.close()
+    return gaps
+
+
+async def watched(store: Store, client: AsyncClient, pages: int, seconds: float) -> tuple[float, float]:
+    """The dashboard's CPU in percent of a core, and the database's SELECTs a second, while `pages` streams are open."""
+
+    async def watch() -> None:
+        async with httpx.AsyncClient(timeout=None) as reader, reader.stream("GET", f"{store.url}/events") as stream:
+            async for _ in stream.aiter_raw():
+                pass
+
+    watching = [asyncio.create_task(watch()) for _ in range(pages)]
+    await asyncio.sleep(5)
+    queries, cpu, began = await selects(client), cpu_seconds(store.pid), time.monotonic()
+    await asyncio.sleep(seconds)
+    took = time.monotonic() - began
+    # The question for the count is one itself.
+    asked = (await selects(client) - queries - 1) / took
+    used = (cpu_seconds(store.pid) - cpu) / took
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+    return 100 * used, asked
+
+
+async def selects(client: AsyncClient) -> int:
+    result = await client.query("SELECT value FROM system.events WHERE event = 'SelectQuery'")
+    return int(result.result_rows[0][0]) if result.result_rows else 0
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20, help="how long CPU and queries are watched")
+    parser.add_argument("--times", type=int, default=5, help="loads for the first paint")
+    arguments = parser.parse_args()
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory(prefix="dashboard-pages-") as folder, contextlib.ExitStack() as running:
+        port = free_port()
+        options = EmbeddedOptions(data=Path(folder), port=port, password="bench")
+        running.enter_context(service(serve_clickhouse, options, core=0))
+        wait_for_clickhouse(port)
+        playwright = await async_playwright().start()
+        browser = await playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        for miners in (0, 1000, 5000):
+            address = ClickHouseAddress(port=port, password="bench", database=f"miners_{miners}")
+            if miners:
+                client = await fill(address, int(time.time()), 20 * miners, miners)
+            else:
+                await migrate(address)
+            await connect(address, miners)
+            chosen = DashboardOptions(clickhouse=address, port=free_port())
+            with service(serve_dashboard, chosen, core=1) as pid:
+                wait_for_port(chosen.port)
+                store = Store(address, f"http://127.0.0.1:{chosen.port}", pid)
+                print(f"{miners} miners")
+                print(
+                    f"  first paint        {await first_paint(browser, store.url, arguments.times):8.0f} ms", flush=True
+                )
+                if not miners:
+                    print(f"  scripts, gzip      {await script_bytes(store.url) / 1024:8.1f} KiB", flush=True)
+                    continue
+                if miners == 5000:
+                    gaps = sorted(await frames(browser, store.url))
+                    middle, slow = statistics.median(gaps), gaps[int(0.95 * len(gaps))]
+                    print(f"  frame, scrolling   {middle:8.1f} ms, 95 % within {slow:.1f} ms", flush=True)
+                for pages in (1, PAGES):
+                    cpu, asked = await watched(store, client, pages, arguments.seconds)
+                    per_interval = asked * chosen.interval_seconds
+                    print(
+                        f"  {pages:>2} pages open      {cpu:8.1f} % of a core,"
+                        f" {per_interval:.2f} queries per interval of {chosen.interval_seconds:g} s",
+                        flush=True,
+                    )
+            await client.close()
+        await browser.close()
+        await playwright.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
