@@ -31,7 +31,7 @@ START = int(time.time()) // 600 * 600 - 3600
 async def read_events(client: httpx.AsyncClient, count: int, **headers: str) -> list[dict[str, Any]]:
     """The first `count` events: event, id and data."""
     found: list[dict[str, Any]] = []
-    async with asyncio.timeout(15), client.stream("GET", "/api/events", headers={**READ, **headers}) as answer:
+    async with asyncio.timeout(50), client.stream("GET", "/api/events", headers={**READ, **headers}) as answer:
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         assert answer.headers["Cache-Control"] == "no-store"

@@ -28,7 +28,7 @@ class Changes:
         self._event.set()
 
     async def next(self) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(50):
             await self._event.wait()
         self._event.clear()
 

@@ -62,7 +62,7 @@ class Running:
             return 0, ""
 
     async def ready(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while (await self.asked("/readyz"))[0] != 200 or await self.sample("sharehouse_processes_answering") != [2]:
                 assert self.process.returncode is None
                 await asyncio.sleep(0.1)
@@ -128,7 +128,7 @@ async def test_two_processes_share_the_miners_and_one_that_dies_is_replaced(tmp_
         assert len(set(numbers)) == 20
         victim, _ = children(proxy.process.pid)
         os.kill(victim, signal.SIGKILL)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while victim in children(proxy.process.pid) or len(children(proxy.process.pid)) < 2:
                 await asyncio.sleep(0.05)
         async with TalkingMiner(proxy.port) as miner:
@@ -136,7 +136,7 @@ async def test_two_processes_share_the_miners_and_one_that_dies_is_replaced(tmp_
         await proxy.ready()
         left = children(proxy.process.pid)
         proxy.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(50):
             assert await proxy.process.wait() == 0
         assert not living(left)
 
@@ -146,7 +146,7 @@ async def test_the_parent_of_a_killed_crew_leaves_nobody_behind(tmp_path: Path) 
         await proxy.ready()
         left = children(proxy.process.pid)
         proxy.process.kill()
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(50):
             while living(left):
                 await asyncio.sleep(0.05)
 
@@ -162,7 +162,7 @@ async def test_a_hangup_is_handed_on_once_they_are_ready_and_a_stop_reaches_all(
     journal.touch()
 
     async def written(what: str, times: int) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(50):
             while len(re.findall(what, journal.read_text())) < times:
                 await asyncio.sleep(0.02)
 

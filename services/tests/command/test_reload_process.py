@@ -30,7 +30,7 @@ class ProxyProcess:
     async def event(self, name: str, **facts: object) -> dict[str, Any]:
         """The next log line of that event with these facts."""
         assert self.process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while line := await self.process.stderr.readline():
                 told: dict[str, Any] = json.loads(line)
                 if told["event"] == name and all(told.get(key) == value for key, value in facts.items()):
@@ -57,7 +57,7 @@ async def proxy(config: Path, port: int) -> AsyncIterator[ProxyProcess]:
         yield ProxyProcess(process)
     finally:
         process.terminate()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(50):
             # What nobody reads would fill the pipe.
             await process.communicate()
 

@@ -238,13 +238,13 @@ async def test_others_start_while_a_service_waits_for_what_somebody_must_mend(tm
     )
     after = replace(program("after", STUBBORN), after=("store",))
     async with running([waiter, after]) as (run, task):
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(50):
             await run.ready.wait()
         await run.until(lambda: "store waits" in run.written)
         assert run.supervisor.waiting == ["store"]
         assert not done.is_set()
         mended.touch()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(50):
             await done.wait()
         await run.until(lambda: not run.supervisor.waiting)
         await run.until(lambda: "store is ready" in run.written)

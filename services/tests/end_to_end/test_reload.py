@@ -85,7 +85,7 @@ async def reload(client: httpx.AsyncClient) -> dict[str, Any]:
 async def alive(store: ClickHouseAddress, count: int) -> None:
     """Until ClickHouse knows of so many proxies."""
     queries = Queries(store)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(50):
         found = 0
         while found < count:
             with suppress(StoreUnavailable):
@@ -167,7 +167,7 @@ async def test_one_reload_does_for_all_that_were_asked_meanwhile(
         one = Replica("one", tmp_path, store, pool)
         async with one.proxy:
             for revision in asked:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(50):
                     while not (answers := await revisions.answers(revision)):
                         await asyncio.sleep(0.05)
                 assert [(answer.proxy, answer.applied) for answer in answers] == [("one", True)]

@@ -196,7 +196,7 @@ async def test_a_reader_that_reads_nothing(proxy: Standalone, pool: ScriptedPool
         async with TalkingMiner(proxy.port, local="127.0.0.5") as hostile:
             hostile.writer.transport.pause_reading()  # type: ignore[attr-defined]
             line = b'{"id":"' + b"i" * 4000 + b'","method":"mining.ping","params":[]}\n'
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(50):
                 while await proxy.limit("queued_bytes") == before:
                     hostile.write(line * 200)
                     await asyncio.sleep(0.05)

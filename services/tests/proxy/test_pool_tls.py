@@ -66,7 +66,7 @@ async def test_a_pool_that_cannot_prove_its_name_is_not_mined_at(
     async with behind_tls() as pool, ScriptedPool() as plain:
         fallback = PoolEndpoint("127.0.0.1", plain.port, "wallet")
         async with Proxy(options(tmp_path, host, pool.port, fallback)) as proxy:
-            async with TalkingMiner(miner_port(proxy)) as miner, asyncio.timeout(15):
+            async with TalkingMiner(miner_port(proxy)) as miner, asyncio.timeout(50):
                 assert (await miner.submit(await miner.start()))["result"] is True
         assert not pool.connections
         assert plain.connections

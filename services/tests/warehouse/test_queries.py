@@ -271,7 +271,7 @@ async def test_hangs_and_restarts_are_said_within_two_seconds_and_pass(tmp_path:
 
 
 async def recovers(queries: Queries) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(50):
         while not await queries.ping():
             await asyncio.sleep(0.05)
     await queries.pool_stats(NOW, None)

@@ -120,7 +120,7 @@ async def test_a_spool_that_others_filled_takes_shares_again_by_itself(folder: P
     assert not spool.is_recording
     assert spool.used_bytes == 2000
     others.unlink()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(50):
         while not spool.is_recording:
             await asyncio.sleep(0.05)
     assert spool.used_bytes == 0

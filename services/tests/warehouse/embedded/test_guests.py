@@ -139,7 +139,7 @@ def test_a_statement_ends_with_its_client(http_client: Http, statement: str) -> 
         "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%system.processes%'"
     )
     peer = ask(http_client, statement.replace("left", f"{http_client.address.database}.left"))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 45
     while http_client.value(running) != "1":
         assert time.monotonic() < deadline
         time.sleep(0.02)
