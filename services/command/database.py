@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # ClickHouse's codes (src/Common/ErrorCodes.cpp): WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED and others.
 _UNKNOWN_USER = frozenset({192, 193, 194, 516})
 _ACCESS_DENIED = 497
+_S3_ERROR = 499
 
 
 def migrate(configuration: Configuration, say: Callable[[str], None]) -> None:
@@ -46,6 +47,8 @@ def sentence(error: Exception, user: str) -> str:
         return f"refuses user {user} or its password; correct CLICKHOUSE_USER and CLICKHOUSE_PASSWORD"
     if code == _ACCESS_DENIED:
         return f"does not let user {user} make tables; grant it that, or set CLICKHOUSE_USER to one who may"
+    if code == _S3_ERROR:
+        return "cannot read old shares, for S3 does not give them; sharehouse s3 check says why"
     if code is not None:
         told = re.search(r"DB::Exception: (.*?)(?: \(for url .*)?$", str(error).splitlines()[0])
         return f"refused with code {code}: {told[1] if told else 'it did not say why'}; its own log may tell more"

@@ -23,7 +23,7 @@ _HEADER: Final = (
     " reinterpretAsFixedString(s.nbits), reinterpretAsFixedString(s.nonce))"
 )
 _NO_HEADER: Final = f"{_HEADER} = toFixedString('', 80)"
-_ACTUAL: Final = f"{float(DIFFICULTY_1_TARGET)!r} / toFloat64(reinterpretAsUInt256(SHA256(SHA256({_HEADER}))))"
+_ACTUAL: Final = f"({float(DIFFICULTY_1_TARGET)!r} / toFloat64(reinterpretAsUInt256(SHA256(SHA256({_HEADER})))))"
 _ACCEPTED: Final = "s.verdict = 'accepted'"
 
 HEADER_CHECKS: Final = {

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 from typer.testing import CliRunner
 
+from services.command.database import sentence
 from services.command.main import app
 from services.command.mistake import Mistake
 from services.tests.command.test_shares import keep
@@ -137,6 +139,11 @@ def test_a_server_without_a_place_for_backups(database: ClickHouseAddress, monke
     error = run("backup", "create").exception
     assert isinstance(error, Mistake)
     assert "grant the user BACKUP" in str(error)
+
+
+def test_old_shares_that_cannot_be_read_are_told_as_such() -> None:
+    told = sentence(DatabaseError("Code: 499. DB::Exception: ... (S3_ERROR)", code=499), "default")
+    assert told == "cannot read old shares, for S3 does not give them; sharehouse s3 check says why"
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/tmp/x", ".hidden", "a'b", "a b", "ä", "a" * 129, "a\n"])
