@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 READ = {"Authorization": "Bearer reader-token"}
 ADMIN = {"Authorization": "Bearer admin-token"}
+REPLICAS = 3
 JWT_SECRET = "0123456789abcdef0123456789abcdef"
 
 
@@ -43,6 +44,7 @@ async def keep(address: ClickHouseAddress, shares: Iterable[KnownShare]) -> None
         "ts",
         "segment",
         "seq",
+        "proxy",
         "pool_label",
         "pool",
         "miner",
@@ -56,8 +58,10 @@ async def keep(address: ClickHouseAddress, shares: Iterable[KnownShare]) -> None
     rows = [
         (
             share.ts_ms,
-            "00000000-0000-0000-0000-000000000000",
+            # Of several replicas, each with a segment of its own.
+            f"00000000-0000-0000-0000-{number % REPLICAS:012}",
             number,
+            f"proxy-{number % REPLICAS}",
             share.pool_label,
             f"{share.pool_label}.example:3333",
             "10.0.0.1:5000",
