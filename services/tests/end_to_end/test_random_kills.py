@@ -11,7 +11,7 @@ from services.tests.end_to_end.kill_rig import VICTIMS, plan, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
 SEED = 3
 KILLS = 2 * len(VICTIMS)
