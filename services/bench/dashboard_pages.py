@@ -163,14 +163,14 @@ async def watched(store: Store, client: AsyncClient, pages: int, seconds: float)
     await asyncio.sleep(5)
     queries, cpu, began = await selects(client), cpu_seconds(store.pid), time.monotonic()
     await asyncio.sleep(seconds)
+    # The question for the count is one itself, and takes its time as well.
+    asked = await selects(client) - queries - 1
+    used = cpu_seconds(store.pid) - cpu
     took = time.monotonic() - began
-    # The question for the count is one itself.
-    asked = (await selects(client) - queries - 1) / took
-    used = (cpu_seconds(store.pid) - cpu) / took
     for task in watching:
         task.cancel()
     await asyncio.gather(*watching, return_exceptions=True)
-    return 100 * used, asked
+    return 100 * used / took, asked / took
 
 
 async def selects(client: AsyncClient) -> int:
@@ -200,7 +200,7 @@ async def main() -> None:
             await connect(address, miners)
             chosen = DashboardOptions(clickhouse=address, port=free_port())
             with service(serve_dashboard, chosen, core=1) as pid:
-                wait_for_port(chosen.port)
+                wait_for_port(chosen.port, deadline_seconds=120)
                 store = Store(address, f"http://127.0.0.1:{chosen.port}", pid)
                 print(f"{miners} miners")
                 print(
