@@ -93,9 +93,10 @@ def summary(scope: Scope, result: AuditResult) -> list[str]:
     checked = f"{result.shares:,} shares{of} from {_time(scope.start)} to {_time(scope.end)}, {result.jobs:,} jobs"
     lines = [f"{checked}, in {result.seconds:.1f} s (hashes and difficulties: {rate:.2f} million shares/s)"]
     lines += [f"  {kind}: {count:,}: {MEANINGS[kind]}" for kind, count in sorted(result.mismatches.items())]
-    lines.append(
-        "every share is as it says" if result.is_sound else f"{result.mismatches.total():,} mismatches; see above"
-    )
+    if not result.is_sound:
+        lines.append(f"{result.mismatches.total():,} mismatches; see above")
+    else:
+        lines.append("every share is as it says" if result.shares else "there are no shares in this period")
     return lines
 
 

@@ -102,6 +102,9 @@ def test_audit_and_proof(store: ClickHouseAddress) -> None:
     shown = run("proof", str(bad))
     assert (shown.exit_code, "MISMATCH target: accepted, but" in shown.stdout) == (1, True)
 
+    nothing = run("audit", "--from", "0", "--to", "60")
+    assert (nothing.exit_code, nothing.stdout.splitlines()[-1]) == (0, "there are no shares in this period")
+
     missing = run("proof", f"{uuid4()}-1")
     assert isinstance(missing.exception, Mistake)
     assert "no share" in str(missing.exception)
