@@ -154,6 +154,7 @@ def _shown(form: ShareForm, findings: Findings | None) -> dict[str, Any]:
     if findings is None:
         return {"findings": None}
     line, spread, page = findings.timeline, findings.spread, findings.page
+    period = (form.query.start, form.query.end) if form.query else (0, 0)
     return {
         "findings": findings,
         "hash_rate_chart": hash_rate_chart(line) if line else None,
@@ -161,7 +162,7 @@ def _shown(form: ShareForm, findings: Findings | None) -> dict[str, Any]:
         "reasons_chart": reasons_chart(line) if line else None,
         "spread_chart": spread_chart(spread) if spread else None,
         "luck": luck_words(spread) if spread else "",
-        "heat": heat_table(findings.heat) if findings.heat and findings.heat.rows else None,
+        "heat": heat_table(findings.heat, *period) if findings.heat and findings.heat.rows else None,
         "step": quantities.duration(line.step_seconds) if line else "",
         "page": page,
         "next_page": _next(form, page),

@@ -48,18 +48,26 @@ class HeatTable:
         return self.start, middle, self.start + self.columns * self.step_seconds
 
 
-def heat_table(heat: HeatMap) -> HeatTable:
-    """A step of the worker's best rate is darkest; one without a share stays empty."""
+def heat_table(heat: HeatMap, start: int, end: int) -> HeatTable:
+    """A step of the worker's best rate is darkest; one without a share stays empty.
+
+    Of the steps at both ends, one that lies in [start, end), unix seconds, by less than half sets no best: a share more
+    or less is all that it tells.
+    """
     columns = len(heat.rows[0].hash_rates) if heat.rows else 0
-    return HeatTable(heat.start, heat.step_seconds, columns, tuple(_line(row) for row in heat.rows))
+    first = 1 if 2 * (heat.start + heat.step_seconds - start) < heat.step_seconds else 0
+    last = columns - 1 if 2 * (end - heat.start - (columns - 1) * heat.step_seconds) < heat.step_seconds else columns
+    lines = tuple(_line(row, slice(first, last)) for row in heat.rows)
+    return HeatTable(heat.start, heat.step_seconds, columns, lines)
 
 
-def _line(row: HeatRow) -> HeatLine:
-    best = max((rate for rate in row.hash_rates if rate is not None), default=0.0)
+def _line(row: HeatRow, whole: slice) -> HeatLine:
+    rates = [rate for rate in row.hash_rates[whole] if rate is not None]
+    best = max(rates or [rate for rate in row.hash_rates if rate is not None], default=0.0)
     cells: dict[int, list[str]] = {}
     for index, rate in enumerate(row.hash_rates):
         if rate:
-            cells.setdefault(math.ceil(rate / best * SHADES), []).append(f"M{index} 0h1v1h-1z")
+            cells.setdefault(min(SHADES, math.ceil(rate / best * SHADES)), []).append(f"M{index} 0h1v1h-1z")
     silent = sum(rate is None for rate in row.hash_rates)
     words = f"at most {quantities.hash_rate(best)}; {silent} of {len(row.hash_rates)} steps without an accepted share"
     return HeatLine(

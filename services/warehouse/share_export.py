@@ -38,7 +38,7 @@ EXPORT_COLUMNS: Final = {
     "block_hash": "s.block_hash",
     "header": "lower(hex(s.header))",
 }
-SLICE_ROWS: Final = 50_000
+SLICE_ROWS: Final = 20_000
 _MOST_ROWS: Final = 2 * SLICE_ROWS
 _TOO_MANY_ROWS: Final = 396
 _SLICE_SECONDS: Final = 60

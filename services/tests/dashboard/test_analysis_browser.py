@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import expect
 
 from services.bench.generate_shares import HOSTILE, ODD
+from services.tests.dashboard.accessibility import serious_issues
 from services.tests.dashboard.conftest import dashboard
 from services.tests.dashboard.test_browser import browser as browser
 from services.tests.dashboard.test_browser import opened
@@ -101,13 +102,16 @@ async def test_every_page_fits_and_complains_of_nothing(generated: Generated, br
         opened(browser, f"{url}/workers?period=7d", viewport={"width": width, "height": 900}) as (page, watch),
     ):
         page.set_default_timeout(PATIENT)
+        assert await serious_issues(page) == []
         await page.get_by_role("link", name=ODD, exact=True).click()
         await expect(page.get_by_role("heading", level=1)).to_contain_text(ODD)
+        assert await serious_issues(page) == []
         await page.get_by_role("link", name="6h").click()
         await expect(page.get_by_role("heading", level=1)).to_contain_text(f"{ODD} the last 6 hours")
         for name in ("Pools", "Storage", "Blocks", "Analytics"):
             await page.get_by_role("navigation").get_by_role("link", name=name).click()
             await expect(page.get_by_role("heading", level=1)).to_contain_text(name)
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            assert await serious_issues(page) == []
         assert watch.complaints == []
         assert watch.hosts == {urlsplit(url).netloc}

@@ -88,7 +88,7 @@ def test_bands_hold_95_percent(mean: float) -> None:
 
 def test_shades_are_by_each_workers_own_best() -> None:
     heat = HeatMap(7200, 3600, (HeatRow("a", (6.0, None, 1.0, 3.01)), HeatRow("<b>", (None, None, 2.0, None))))
-    table = heat_table(heat)
+    table = heat_table(heat, 7200, 21_600)
     assert (table.columns, table.moments) == (4, (7200, 14_400, 21_600))
     first, second = table.lines
     assert {shade.number: shade.path for shade in first.shades} == {
@@ -97,4 +97,7 @@ def test_shades_are_by_each_workers_own_best() -> None:
         SHADES: "M0 0h1v1h-1z",
     }
     assert (first.rates, first.best) == ((6.0, 0.0, 1.0, 3.01), 6.0)
+    # Of its last step an eighth alone lies in the period, by which nobody is judged.
+    late = heat_table(HeatMap(7200, 3600, (HeatRow("a", (1.0, 2.0, 16.0)),)), 7200, 14_850).lines[0]
+    assert (late.best, [shade.number for shade in late.shades]) == (2.0, [3, 6])
     assert second.words == "at most 2 H/s; 3 of 4 steps without an accepted share"

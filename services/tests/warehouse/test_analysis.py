@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from services.warehouse.records import Share
 
+pytestmark = pytest.mark.timeout(120)
+
 NOW = 1_789_000_000 // 3600 * 3600 + 637
 DAY = 86_400
 HOSTILE = "<script>alert(1)</script>"

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.records import Share
 
+pytestmark = pytest.mark.timeout(120)
+
 NOW = 1_789_000_000
 HOSTILE = 'quote " comma , newline \n <script>alert(1)</script> ü'
 QUERY = ShareQuery(NOW - 7200, NOW, verdict="accepted")
