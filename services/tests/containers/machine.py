@@ -26,7 +26,7 @@ def obstacle(folder: Path) -> str:
         return "only root can start a Docker engine"
     if shutil.disk_usage(folder).free < _FREE_BYTES:
         return f"{folder} has less than {_FREE_BYTES >> 30} GiB free"
-    if _runs("docker", "version", env={"DOCKER_CONFIG": "/nonexistent"}):
+    if any(_is_engine(process) for process in Path("/proc").iterdir() if process.name.isdigit()):
         return "a Docker engine runs here already, and a second one would get in its way"
     if not _runs("unshare", "--mount", "true"):
         return "this machine allows no mounts"
@@ -65,11 +65,18 @@ def install(packages: list[str]) -> None:
             _NO_START.unlink()
 
 
-def _runs(*command: str, env: dict[str, str] | None = None) -> bool:
+def _is_engine(process: Path) -> bool:
+    try:
+        return (process / "comm").read_text().strip() == "dockerd"
+    except OSError:
+        return False
+
+
+def _runs(*command: str) -> bool:
     try:
         done = subprocess.run(
             command,
-            env={"PATH": PATH, **(env or {})},
+            env={"PATH": PATH},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=20,
