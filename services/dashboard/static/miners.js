@@ -172,8 +172,10 @@ export class MinerTable {
     let before = this.above;
     wanted.forEach(([key, number], index) => {
       const name = names[index];
-      const row = this.drawn.get(name) ?? this.newRow(name, key, number);
-      this.write(row, key, number, first + index);
+      const known = this.drawn.get(name);
+      const row = known ?? this.newRow(name, key, number);
+      // Scrolling alone changes nothing in a row.
+      if (anew || !known) this.write(row, key, number, first + index);
       if (before.nextSibling !== row) before.after(row);
       before = row;
     });
