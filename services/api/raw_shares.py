@@ -41,8 +41,9 @@ _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 Start = Annotated[int, Query(ge=0, le=LATEST, description="Unix seconds, inclusive", examples=[1749000000])]
 End = Annotated[int, Query(ge=0, le=LATEST, description="Unix seconds, exclusive", examples=[1749003600])]
 Limit = Annotated[
-    int | SkipJsonSchema[None],
-    Query(ge=1, le=LIMIT_AT_MOST, description="At most so many shares; omitted: all of the period", examples=[10000]),
+    # Bounds beside the whole union would not reach the schema.
+    Annotated[int, Field(ge=1, le=LIMIT_AT_MOST)] | SkipJsonSchema[None],
+    Query(description="At most so many shares; omitted: all of the period", examples=[10000]),
 ]
 Cursor = Annotated[
     str | SkipJsonSchema[None],
