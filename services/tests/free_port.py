@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 
-_PORTS = range(12_000, 32_000)
+# Where two runs of the tests are at work at once, each has every other port.
+_FIRST, _STEP = map(int, os.environ.get("TEST_PORTS", "0/1").split("/"))
+_PORTS = range(12_000 + _FIRST, 32_000, _STEP)
 # Not the seed that a test, or hypothesis, sets: two runs would then choose the same.
 _chance = random.SystemRandom()
 
