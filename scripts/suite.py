@@ -114,7 +114,7 @@ PARTS: dict[str, Callable[[list[str]], bool]] = {
 
 
 # About half of the unit part's time.
-FIRST_HALF = ("api", "client", "command", "containers", "dashboard")
+FIRST_HALF = ("api", "client", "command", "containers", "dashboard", "demo", "miner")
 # Run only where they are named.
 ON_REQUEST = ("docker",)
 
