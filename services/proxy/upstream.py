@@ -14,6 +14,7 @@ from services.proxy.keepalive import keep_alive
 from services.proxy.known_users import KnownUsers
 from services.proxy.pool_pace import MESSAGES_A_TURN, PoolPace
 from services.proxy.silence_watch import SilenceWatch
+from services.proxy.state_count import StateCount
 from services.proxy.upstream_listener import Loss
 from services.proxy.work import Work
 from services.stratum.pool_session import (
@@ -37,8 +38,6 @@ from services.stratum.version import FULL_MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from prometheus_client import Gauge
 
     from services.proxy.awaited_verdicts import Verdict
     from services.proxy.endpoint import PoolEndpoint
@@ -65,7 +64,6 @@ class Upstream(asyncio.Protocol):
         "_ended",
         "_first_users",
         "_flush_due",
-        "_gauge",
         "_loop",
         "_opened_at",
         "_pace",
@@ -73,6 +71,7 @@ class Upstream(asyncio.Protocol):
         "_pool",
         "_retiring",
         "_session",
+        "_state",
         "_subscribed",
         "_timer",
         "_transport",
@@ -119,7 +118,7 @@ class Upstream(asyncio.Protocol):
             settled=self._end_if_retired,
         )
         self._clean_jobs = self._unreadable = 0
-        self._gauge: Gauge | None = None
+        self._state = StateCount()
         self.silence = SilenceWatch(
             self._patience.idle_seconds, partial(self.end, "the pool is silent"), pool.deadlines
         )
@@ -200,8 +199,7 @@ class Upstream(asyncio.Protocol):
             return
         self._ended, self.is_alive = True, False
         self._pool.upstreams.discard(self)
-        if self._gauge is not None:
-            self._gauge.dec()
+        self._state.enter(None)
         self._clear_timer()
         self.silence.stop()
         if self._transport is not None:
@@ -218,7 +216,7 @@ class Upstream(asyncio.Protocol):
             transport.abort()
             return
         self._pool.upstreams.add(self)
-        self._count_as(self._pool.metrics.upstreams_connecting)
+        self._state.enter(self._pool.metrics.upstreams_connecting)
         self._transport = transport
         self._pace.begin(transport)
         transport.set_write_buffer_limits(high=_MAX_QUEUED_BYTES)
@@ -352,7 +350,7 @@ class Upstream(asyncio.Protocol):
             return
         self._clear_timer()
         self.is_alive = True
-        self._count_as(self._pool.metrics.upstreams_ready)
+        self._state.enter(self._pool.metrics.upstreams_ready)
         self._expect_job()
         self.listener.upstream_ready(self)
 
@@ -360,12 +358,6 @@ class Upstream(asyncio.Protocol):
         """A pool sends its first job once somebody is authorized, or it is none."""
         if self.current is None and self._users and self._timer is None:
             self._set_timer(self._patience.handshake_seconds, self._silent, "the pool sent no job")
-
-    def _count_as(self, state: Gauge) -> None:
-        if self._gauge is not None:
-            self._gauge.dec()
-        self._gauge = state
-        state.inc()
 
     def _answered(self, event: SubmitAnswered) -> None:
         sent = self._waiting.take(event.submit_id)
