@@ -16,9 +16,10 @@ from msgspec.structs import replace
 
 from services.stratum.coinbase import Coinbase
 from services.tests.api.conftest import ADMIN, READ, api
+from services.tests.api.listed_share import said
 from services.tests.api.test_access import assert_error
 from services.tests.warehouse.provable import genuine_job, genuine_share
-from services.tests.warehouse.rows import display_hash, make_share
+from services.tests.warehouse.rows import make_share
 from services.tests.warehouse.test_rowbinary import insert
 from services.warehouse.client import Connection
 from services.warehouse.records import NO_HEADER
@@ -73,17 +74,7 @@ async def test_a_proof_has_all_that_an_outsider_needs(store: ClickHouseAddress) 
     job = jobs[0]
     coinbase = job.coinbase1 + share.extranonce1 + share.extranonce2 + job.coinbase2
     assert told == {
-        "id": f"{SEGMENT}-0",
-        "timestamp": share.ts_ms // 1000,
-        "timestamp_ms": share.ts_ms,
-        "miner": share.miner,
-        "worker": share.worker,
-        "pool": share.pool,
-        "pool_label": share.pool_label,
-        "pool_difficulty": share.pool_difficulty,
-        "pool_requested_difficulty": share.pool_requested_difficulty,
-        "actual_difficulty": share.actual_difficulty,
-        "block_hash": display_hash(share.header),
+        **said(share, SEGMENT, 0),
         "verdict": "accepted",
         "reason": "",
         "header": share.header.hex(),

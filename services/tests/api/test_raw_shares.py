@@ -13,8 +13,9 @@ import pytest
 
 from services.api import raw_shares as endpoint
 from services.tests.api.conftest import ADMIN, READ, api
+from services.tests.api.listed_share import said
 from services.tests.api.test_access import assert_error
-from services.tests.warehouse.rows import display_hash, make_share
+from services.tests.warehouse.rows import make_share
 from services.tests.warehouse.test_rowbinary import insert
 from services.warehouse import share_export
 from services.warehouse.client import Connection
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
     from services.warehouse.address import ClickHouseAddress
-    from services.warehouse.records import Share
 
 # Whichever comes first waits for the database's start.
 pytestmark = pytest.mark.timeout(60)
@@ -65,22 +65,6 @@ async def kept(client: AsyncClient) -> list[dict[str, Any]]:
                 found.append(((ts_ms, str(segment), seq), said(share, segment, seq)))
         await insert(client, Stream.SHARES, b"".join(rows))
     return [row for _, row in sorted(found, key=lambda one: one[0])]
-
-
-def said(share: Share, segment: UUID, seq: int) -> dict[str, Any]:
-    return {
-        "id": f"{segment}-{seq}",
-        "timestamp": share.ts_ms // 1000,
-        "timestamp_ms": share.ts_ms,
-        "miner": share.miner,
-        "worker": share.worker,
-        "pool": share.pool,
-        "pool_label": share.pool_label,
-        "pool_difficulty": share.pool_difficulty,
-        "pool_requested_difficulty": share.pool_requested_difficulty,
-        "actual_difficulty": share.actual_difficulty,
-        "block_hash": display_hash(share.header),
-    }
 
 
 @pytest.fixture
