@@ -11,22 +11,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import resource
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from services.bench.empty_clickhouse import empty_clickhouse
 from services.bench.generate_shares import bar, generate
-from services.bench.processes import free_port, service, wait_for_clickhouse
-from services.warehouse.address import ClickHouseAddress
 from services.warehouse.analysis import Analysis
-from services.warehouse.embedded.options import EmbeddedOptions
-from services.warehouse.embedded.server import serve
 from services.warehouse.share_export import ExportFormat, ShareExport
 from services.warehouse.share_query import ShareQuery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from services.warehouse.address import ClickHouseAddress
 
 MILLION: Final = 1_000_000
 WEEK: Final = 7 * 86_400
@@ -88,17 +85,13 @@ async def main() -> None:
     parser.add_argument("--millions", type=float, default=10, help="shares to draw over a week, in millions")
     parser.add_argument("--times", type=int, default=3)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="analysis-queries-") as folder:
-        address = ClickHouseAddress(port=free_port(), password="bench")
-        options = EmbeddedOptions(data=Path(folder), port=address.port, password=address.password)
-        with service(serve, options, core=0):
-            wait_for_clickhouse(address.port)
-            end = int(time.time())
-            drawn = int(asked.millions * MILLION)
-            await generate(address, shares=drawn, days=7, workers=WORKERS, end=end, progress=bar)
-            print(f"\n{drawn:,} shares drawn, of {WORKERS} workers, over 7 days")
-            await questions(address, end, asked.times)
-            await exports(address, end)
+    with empty_clickhouse(core=0) as address:
+        end = int(time.time())
+        drawn = int(asked.millions * MILLION)
+        await generate(address, shares=drawn, days=7, workers=WORKERS, end=end, progress=bar)
+        print(f"\n{drawn:,} shares drawn, of {WORKERS} workers, over 7 days")
+        await questions(address, end, asked.times)
+        await exports(address, end)
 
 
 if __name__ == "__main__":

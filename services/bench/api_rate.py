@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -23,11 +21,9 @@ from services.api.app import create_app
 from services.api.authorization import require_scope
 from services.api.options import ApiOptions
 from services.bench.conformance import TOKEN, UNLIMITED
+from services.bench.empty_clickhouse import empty_clickhouse
 from services.bench.page_queries import fill
-from services.bench.processes import free_port, service, wait_for_clickhouse, wait_for_port
-from services.warehouse.address import ClickHouseAddress
-from services.warehouse.embedded.options import EmbeddedOptions
-from services.warehouse.embedded.server import serve as serve_clickhouse
+from services.bench.processes import free_port, service, wait_for_port
 from services.web.serving import serve_app
 
 if TYPE_CHECKING:
@@ -151,17 +147,13 @@ async def main() -> None:
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--workers", type=int, default=1000)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="api-rate-") as folder:
-        database = EmbeddedOptions(data=Path(folder), port=free_port(), password="bench")
-        address = ClickHouseAddress(database.host, database.port, database.user, database.password)
+    with empty_clickhouse(core=1) as address:
         options = ApiOptions(clickhouse=address, port=free_port(), read_tokens=(TOKEN,), rate_limits=UNLIMITED)
-        with service(serve_clickhouse, database, core=1):
-            wait_for_clickhouse(database.port)
-            client = await fill(address, int(time.time()) + 120, SHARES, asked.workers)
-            await client.close()
-            with service(serve_both, options, core=0):
-                wait_for_port(options.port)
-                await measure(options.port, asked.clients, asked.seconds, asked.rounds)
+        client = await fill(address, int(time.time()) + 120, SHARES, asked.workers)
+        await client.close()
+        with service(serve_both, options, core=0):
+            wait_for_port(options.port)
+            await measure(options.port, asked.clients, asked.seconds, asked.rounds)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,9 @@ from typing import Final
 
 from services.api.options import ApiOptions, RateLimitOptions
 from services.api.server import serve as serve_api
+from services.bench.empty_clickhouse import empty_clickhouse
 from services.bench.page_queries import fill
-from services.bench.processes import free_port, service, wait_for_clickhouse, wait_for_port
-from services.warehouse.address import ClickHouseAddress
-from services.warehouse.embedded.options import EmbeddedOptions
-from services.warehouse.embedded.server import serve as serve_clickhouse
+from services.bench.processes import free_port, service, wait_for_port
 
 TOKEN: Final = "a-token-of-the-benchmark"
 UNLIMITED: Final = RateLimitOptions(*[1_000_000_000] * 4)
@@ -67,29 +65,25 @@ async def main() -> int:
     parser.add_argument("--examples", type=int, default=500, help="requests for each endpoint, at most")
     parser.add_argument("--seconds", type=int, default=600, help="for each of the two runs, at most")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        database = EmbeddedOptions(data=Path(folder), port=free_port(), password="bench")
-        address = ClickHouseAddress(database.host, database.port, database.user, database.password)
+    with empty_clickhouse(core=0) as address:
         options = ApiOptions(clickhouse=address, port=free_port(), read_tokens=(TOKEN,), rate_limits=UNLIMITED)
-        with service(serve_clickhouse, database, core=0):
-            wait_for_clickhouse(database.port)
-            client = await fill(address, int(time.time()), 20_000, 50)
-            await client.close()
-            with service(serve_api, options, core=1):
-                wait_for_port(options.port)
-                failed = False
-                for token in (TOKEN, None):
-                    code, made, said = await asyncio.to_thread(
-                        run_schemathesis,
-                        f"http://127.0.0.1:{options.port}",
-                        token,
-                        examples=asked.examples,
-                        seconds=asked.seconds,
-                    )
-                    print(f"{'with' if token else 'without'} a token: {made} requests, exit code {code}", flush=True)
-                    if code:
-                        print(said)
-                        failed = True
+        client = await fill(address, int(time.time()), 20_000, 50)
+        await client.close()
+        with service(serve_api, options, core=1):
+            wait_for_port(options.port)
+            failed = False
+            for token in (TOKEN, None):
+                code, made, said = await asyncio.to_thread(
+                    run_schemathesis,
+                    f"http://127.0.0.1:{options.port}",
+                    token,
+                    examples=asked.examples,
+                    seconds=asked.seconds,
+                )
+                print(f"{'with' if token else 'without'} a token: {made} requests, exit code {code}", flush=True)
+                if code:
+                    print(said)
+                    failed = True
     return int(failed)
 
 

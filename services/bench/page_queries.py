@@ -10,17 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.bench.processes import free_port, service, wait_for_clickhouse
-from services.warehouse.address import ClickHouseAddress
+from services.bench.empty_clickhouse import empty_clickhouse
 from services.warehouse.client import Connection
-from services.warehouse.embedded.options import EmbeddedOptions
-from services.warehouse.embedded.server import serve
 from services.warehouse.migrate import migrate
 from services.warehouse.queries import DAY_SECONDS, Queries
 
@@ -28,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from clickhouse_connect.driver.asyncclient import AsyncClient
+
+    from services.warehouse.address import ClickHouseAddress
 
 MILLION = 1_000_000
 WORKERS = 1000
@@ -95,17 +92,13 @@ async def main() -> None:
     parser.add_argument("--millions", type=int, default=7, help="shares in 24 h, in millions")
     parser.add_argument("--times", type=int, default=11)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="page-queries-") as folder:
-        large = ClickHouseAddress(port=free_port(), password="bench")
-        options = EmbeddedOptions(data=Path(folder), port=large.port, password=large.password)
-        with service(serve, options, core=0):
-            wait_for_clickhouse(large.port)
-            now = int(time.time())
-            small = replace(large, database="small")
-            await measure("60 shares of one worker", small, await fill(small, now, 60, 1), now, arguments.times)
-            client = await fill(large, now, arguments.millions * MILLION, WORKERS)
-            name = f"{arguments.millions} million shares of {WORKERS} workers in {DAY_SECONDS // 3600} h"
-            await measure(name, large, client, now, arguments.times)
+    with empty_clickhouse(core=0) as large:
+        now = int(time.time())
+        small = replace(large, database="small")
+        await measure("60 shares of one worker", small, await fill(small, now, 60, 1), now, arguments.times)
+        client = await fill(large, now, arguments.millions * MILLION, WORKERS)
+        name = f"{arguments.millions} million shares of {WORKERS} workers in {DAY_SECONDS // 3600} h"
+        await measure(name, large, client, now, arguments.times)
     print(f"(the dashboard asks every {DASHBOARD_SECONDS:g} s, and gives up after 1.8 s)")
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 import time
-from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -19,11 +17,9 @@ from services.api.options import ApiOptions
 from services.api.raw_shares import MEDIA_TYPES
 from services.api.server import serve as serve_api
 from services.bench.conformance import TOKEN, UNLIMITED
+from services.bench.empty_clickhouse import empty_clickhouse
 from services.bench.page_queries import MILLION, WORKERS, fill
-from services.bench.processes import free_port, resident_mib, service, wait_for_clickhouse, wait_for_port
-from services.warehouse.address import ClickHouseAddress
-from services.warehouse.embedded.options import EmbeddedOptions
-from services.warehouse.embedded.server import serve as serve_clickhouse
+from services.bench.processes import free_port, resident_mib, service, wait_for_port
 from services.warehouse.queries import DAY_SECONDS
 
 _READ_BYTES: Final = 1 << 20
@@ -54,27 +50,23 @@ async def main() -> None:
     parser.add_argument("--formats", default=",".join(MEDIA_TYPES.values()))
     asked = parser.parse_args()
     chosen = [media_type for media_type, form in MEDIA_TYPES.items() if form in asked.formats.split(",")]
-    with tempfile.TemporaryDirectory(prefix="raw-shares-") as folder:
-        database = EmbeddedOptions(data=Path(folder), port=free_port(), password="bench")
-        address = ClickHouseAddress(database.host, database.port, database.user, database.password)
+    with empty_clickhouse(core=None) as address:
         options = ApiOptions(clickhouse=address, port=free_port(), read_tokens=(TOKEN,), rate_limits=UNLIMITED)
-        with service(serve_clickhouse, database, core=None):
-            wait_for_clickhouse(database.port)
-            now = int(time.time())
-            client = await fill(address, now, int(asked.millions * MILLION), WORKERS)
-            await client.close()
-            with service(serve_api, options, core=None) as pid:
-                wait_for_port(options.port, 90)
-                print(f"the API's process, idle: {resident_mib(pid):.0f} MiB")
-                print(f"{'format':<8} {'shares':>11} {'MB':>8} {'shares/s':>10} {'process, MiB':>13}", flush=True)
-                for media_type in chosen:
-                    for seconds in (DAY_SECONDS // 10, DAY_SECONDS):
-                        count, size, took, most = await stream(options.port, pid, media_type, now - seconds, now)
-                        form = MEDIA_TYPES[media_type]
-                        print(
-                            f"{form:<8} {count:>11,} {size / 1e6:>8.0f} {count / took:>10,.0f} {most:>13.0f}",
-                            flush=True,
-                        )
+        now = int(time.time())
+        client = await fill(address, now, int(asked.millions * MILLION), WORKERS)
+        await client.close()
+        with service(serve_api, options, core=None) as pid:
+            wait_for_port(options.port, 90)
+            print(f"the API's process, idle: {resident_mib(pid):.0f} MiB")
+            print(f"{'format':<8} {'shares':>11} {'MB':>8} {'shares/s':>10} {'process, MiB':>13}", flush=True)
+            for media_type in chosen:
+                for seconds in (DAY_SECONDS // 10, DAY_SECONDS):
+                    count, size, took, most = await stream(options.port, pid, media_type, now - seconds, now)
+                    form = MEDIA_TYPES[media_type]
+                    print(
+                        f"{form:<8} {count:>11,} {size / 1e6:>8.0f} {count / took:>10,.0f} {most:>13.0f}",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.bench.processes import free_port, service, wait_for_clickhouse
+from services.bench.empty_clickhouse import empty_clickhouse
 from services.bench.share_history import FILL, WORKERS
-from services.warehouse.address import ClickHouseAddress
 from services.warehouse.client import Connection
-from services.warehouse.embedded.options import EmbeddedOptions
-from services.warehouse.embedded.server import serve
 from services.warehouse.migrate import migrate
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.asyncclient import AsyncClient
+
+    from services.warehouse.address import ClickHouseAddress
 
 RANDOM_BYTES = {"merkle_root": 32.0, "nonce": 4.0}
 START = 1_789_000_000
@@ -96,12 +93,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shares", type=int, default=300_000)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="share-bytes-") as folder:
-        address = ClickHouseAddress(port=free_port(), password="bench")
-        options = EmbeddedOptions(data=Path(folder), port=address.port, password=address.password)
-        with service(serve, options, core=None):
-            wait_for_clickhouse(address.port)
-            good = asyncio.run(measure(address, arguments.shares))
+    with empty_clickhouse(core=None) as address:
+        good = asyncio.run(measure(address, arguments.shares))
     raise SystemExit(0 if good else 1)
 
 

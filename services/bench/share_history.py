@@ -11,16 +11,12 @@ import argparse
 import asyncio
 import math
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from services.bench.processes import free_port, service, wait_for_clickhouse
-from services.warehouse.address import ClickHouseAddress
+from services.bench.empty_clickhouse import empty_clickhouse
 from services.warehouse.client import Connection, StoreUnavailable
-from services.warehouse.embedded.options import EmbeddedOptions
-from services.warehouse.embedded.server import serve
 from services.warehouse.migrate import migrate
 from services.warehouse.queries import Queries
 
@@ -28,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from clickhouse_connect.driver.asyncclient import AsyncClient
+
+    from services.warehouse.address import ClickHouseAddress
 
 T = TypeVar("T")
 
@@ -164,12 +162,8 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=40)
     parser.add_argument("--folder", type=Path, default=None, help="where the shares lie meanwhile")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="share-history-", dir=arguments.folder) as folder:
-        address = ClickHouseAddress(port=free_port(), password="bench")
-        options = EmbeddedOptions(data=Path(folder), port=address.port, password=address.password)
-        with service(serve, options, core=None):
-            wait_for_clickhouse(address.port)
-            good = asyncio.run(measure(address, arguments.millions, arguments.times))
+    with empty_clickhouse(core=None, within=arguments.folder) as address:
+        good = asyncio.run(measure(address, arguments.millions, arguments.times))
     raise SystemExit(0 if good else 1)
 
 
