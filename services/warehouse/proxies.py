@@ -105,7 +105,7 @@ WHERE ts >= toDateTime64({now:Int64} - 86400, 3, 'UTC')
 ORDER BY proxy, ts DESC
 LIMIT 1000"""
 
-SESSIONS_SQL: Final = """\
+SESSION_COLUMNS: Final = """\
 SELECT s.proxy, toString(s.instance), s.connection, s.pool_label, s.pool, s.miner, s.workers, s.user_agent,
     toUnixTimestamp64Milli(s.connected),
     multiIf(s.disconnected IS NOT NULL, toUnixTimestamp64Milli(assumeNotNull(s.disconnected)),
@@ -113,7 +113,18 @@ SELECT s.proxy, toString(s.instance), s.connection, s.pool_label, s.pool, s.mine
     if(s.disconnected IS NULL AND ended_ms >= 0, {died:String}, s.disconnect_reason),
     s.difficulty, if(s.last_share IS NULL, NULL, toUnixTimestamp64Milli(assumeNotNull(s.last_share))), s.accepted,
     s.rejected_by_reason, if(ended_ms >= 0, 0, s.hash_rate), toUnixTimestamp64Milli(s.updated),
-    s.pool_difficulty, s.best_share, s.last_share_difficulty
+    s.pool_difficulty, s.best_share, s.last_share_difficulty"""
+"""What session_row reads, of sessions `s` with SEEN joined to them. Binds `now`, `alive` and `died`."""
+
+SEEN: Final = """\
+LEFT JOIN
+(
+    SELECT proxy, instance, toFloat64(max(ts)) AS seen FROM heartbeats GROUP BY proxy, instance
+) AS h ON s.proxy = h.proxy AND s.instance = h.instance"""
+"""When the proxy's process of each session `s` was last heard of: `h.seen`."""
+
+SESSIONS_SQL: Final = f"""\
+{SESSION_COLUMNS}
 FROM
 (
     -- Of what 30 days left, only what processes of late can still have; they are the beginning of the key.
@@ -121,16 +132,13 @@ FROM
     WHERE (proxy, instance) IN
     (
         SELECT proxy, instance FROM heartbeats
-        WHERE ts >= toDateTime64({now:Int64} - {alive:Int64} - {ended_within:Int64}, 3, 'UTC')
+        WHERE ts >= toDateTime64({{now:Int64}} - {{alive:Int64}} - {{ended_within:Int64}}, 3, 'UTC')
     )
 ) AS s
-LEFT JOIN
-(
-    SELECT proxy, instance, toFloat64(max(ts)) AS seen FROM heartbeats GROUP BY proxy, instance
-) AS h ON s.proxy = h.proxy AND s.instance = h.instance
-WHERE ended_ms < 0 OR ended_ms >= ({now:Int64} - {ended_within:Int64}) * 1000
+{SEEN}
+WHERE ended_ms < 0 OR ended_ms >= ({{now:Int64}} - {{ended_within:Int64}}) * 1000
 ORDER BY s.connected, s.proxy, s.connection
-LIMIT {most:UInt32}"""
+LIMIT {{most:UInt32}}"""  # noqa: S608 - of constants alone
 
 
 def proxy_row(row: Sequence[Any], now: int, alive_seconds: int) -> ProxyRow:
@@ -175,7 +183,7 @@ def sessions_bound(now: int, ended_within_seconds: int, alive_seconds: int) -> d
 
 
 def session_row(row: Sequence[Any]) -> SessionRow:
-    """A row of SESSIONS_SQL."""
+    """A row of SESSION_COLUMNS."""
     proxy, instance, connection, pool_label, pool, miner, workers, user_agent, connected_ms, ended_ms, *facts = row
     reason, difficulty, last_share_ms, accepted, rejected, hash_rate, updated_ms, *hardness = facts
     pool_difficulty, best_share, last_share_difficulty = hardness

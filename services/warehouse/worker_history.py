@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from services.warehouse.proxies import ALIVE_SECONDS, PROXY_DIED, SessionRow, session_row
+from services.warehouse.proxies import ALIVE_SECONDS, PROXY_DIED, SEEN, SESSION_COLUMNS, SessionRow, session_row
 from services.warehouse.results import HASHES_PER_DIFFICULTY
 
 if TYPE_CHECKING:
@@ -13,22 +13,12 @@ if TYPE_CHECKING:
     from services.warehouse.share_query import ShareQuery
 
 MOST_SESSIONS_OF_ONE: Final = 200
-_SESSIONS: Final = """\
-SELECT s.proxy, toString(s.instance), s.connection, s.pool_label, s.pool, s.miner, s.workers, s.user_agent,
-    toUnixTimestamp64Milli(s.connected),
-    multiIf(s.disconnected IS NOT NULL, toUnixTimestamp64Milli(assumeNotNull(s.disconnected)),
-        h.seen < {now:Int64} - {alive:Int64}, toInt64(h.seen * 1000), toInt64(-1)) AS ended_ms,
-    if(s.disconnected IS NULL AND ended_ms >= 0, {died:String}, s.disconnect_reason),
-    s.difficulty, if(s.last_share IS NULL, NULL, toUnixTimestamp64Milli(assumeNotNull(s.last_share))), s.accepted,
-    s.rejected_by_reason, if(ended_ms >= 0, 0, s.hash_rate), toUnixTimestamp64Milli(s.updated),
-    s.pool_difficulty, s.best_share, s.last_share_difficulty
-FROM (SELECT * FROM sessions FINAL WHERE has(workers, {worker:String})) AS s
-LEFT JOIN
-(
-    SELECT proxy, instance, toFloat64(max(ts)) AS seen FROM heartbeats GROUP BY proxy, instance
-) AS h ON s.proxy = h.proxy AND s.instance = h.instance
-WHERE s.connected < toDateTime64({end:Int64}, 3, 'UTC') AND (ended_ms < 0 OR ended_ms >= {start:Int64} * 1000)
-ORDER BY s.connected DESC, s.proxy, s.connection LIMIT {most:UInt32}"""
+_SESSIONS: Final = f"""\
+{SESSION_COLUMNS}
+FROM (SELECT * FROM sessions FINAL WHERE has(workers, {{worker:String}})) AS s
+{SEEN}
+WHERE s.connected < toDateTime64({{end:Int64}}, 3, 'UTC') AND (ended_ms < 0 OR ended_ms >= {{start:Int64}} * 1000)
+ORDER BY s.connected DESC, s.proxy, s.connection LIMIT {{most:UInt32}}"""  # noqa: S608 - of constants alone
 _SILENCES: Final = """\
 SELECT toUnixTimestamp64Milli(before), toUnixTimestamp64Milli(ts) FROM
 (
