@@ -46,7 +46,7 @@ async def waiting_clickhouse(tmp_path: Path, cold: AwayStorage) -> AsyncIterator
     (port,) = free_ports(1)
     async with running(lambda: server.serve(EmbeddedOptions(data=tmp_path, port=port, cold=cold)), port):
         address = ClickHouseAddress("127.0.0.1", port, "default", "", "sharehouse")
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             while cold.reason not in (await client.get(f"http://127.0.0.1:{port}/ping")).text:
                 await asyncio.sleep(0.02)
         yield address
@@ -56,7 +56,7 @@ async def waiting_clickhouse(tmp_path: Path, cold: AwayStorage) -> AsyncIterator
 async def test_page_and_api_tell_opening_from_a_refusal(tmp_path: Path) -> None:
     cold = AwayStorage()
     async with waiting_clickhouse(tmp_path, cold) as address:
-        async with dashboard(address) as url, httpx.AsyncClient() as client:
+        async with dashboard(address) as url, httpx.AsyncClient(timeout=60) as client:
             page = (await client.get(url)).text
         assert sentence(page).startswith("The database has been opening since ")
         assert f"is opening: {cold.reason}." in figure(page, "advice")

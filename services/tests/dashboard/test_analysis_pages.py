@@ -82,7 +82,7 @@ async def test_any_name_has_its_page(generated: Generated) -> None:
         for name in ("..", "a\nb/%00\0", "\\", ""):
             text = await page(url, worker_path(name))
             assert "Nothing is known of a worker of just this name" in text
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.get(f"{url}/workers", params={"go": ODD, "period": "7d"})
             assert answer.status_code == 303
             assert answer.headers["location"] == f"./{worker_path(ODD)}?period=7d"
@@ -154,7 +154,7 @@ async def test_every_page_says_that_the_database_is_away() -> None:
     async with dashboard(ClickHouseAddress(port=unused_port())) as url:
         for path in PAGES:
             assert "The database is away." in await page(url, path, 503)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             for path in ("worker?name=x", "pools/history", "storage", "blocks", "analytics"):
                 answer = await client.get(f"{url}/api/{path}")
                 assert answer.status_code == 503

@@ -190,7 +190,7 @@ async def test_mistakes_are_said_and_keep_the_form(generated: Generated) -> None
         nothing = await page(url, {"worker": "nobody"})
         assert "No share matches." in nothing
         assert "Remove a filter above" in nothing
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             for path in ("/api/analytics", "/api/analytics/shares", "/analytics/shares"):
                 assert (await client.get(url + path, params={"min": "much"})).status_code == 400
 
@@ -201,7 +201,7 @@ async def test_a_database_that_is_away_is_said() -> None:
         text = await page(url, {}, 503)
         assert "The database is away." in text
         assert f"http://127.0.0.1:{port}/ping" in text
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             for path in ("/api/analytics", "/api/analytics/shares", "/analytics/shares", "/analytics/export/csv"):
                 answer = await client.get(url + path, params={"id": "x"})
                 assert answer.status_code == 503

@@ -57,7 +57,7 @@ async def test_scripts_need_a_credential_for_everything_but_the_probe(store: Cli
     ]
     async with (
         dashboard(store, host="0.0.0.0", password=PASSWORD, tokens=(TOKEN,)) as url,
-        httpx.AsyncClient(base_url=url) as client,
+        httpx.AsyncClient(base_url=url, timeout=60) as client,
     ):
         for number, headers in enumerate(wrong):
             answer = await client.get(PATHS[number % len(PATHS)], headers=headers)
@@ -72,7 +72,10 @@ async def test_scripts_need_a_credential_for_everything_but_the_probe(store: Cli
 
 
 async def test_a_browser_logs_in_goes_on_to_its_page_and_out(store: ClickHouseAddress) -> None:
-    async with dashboard(store, password=PASSWORD) as url, httpx.AsyncClient(base_url=url, headers=HTML) as client:
+    async with (
+        dashboard(store, password=PASSWORD) as url,
+        httpx.AsyncClient(base_url=url, headers=HTML, timeout=60) as client,
+    ):
         sent = await client.get("/?q=rig%201")
         assert (sent.status_code, sent.headers["Location"]) == (303, "./login?next=%3Fq%3Drig%25201")
         assert (await log_in(client, "wrong")).status_code == 401
@@ -92,7 +95,7 @@ async def test_a_browser_logs_in_goes_on_to_its_page_and_out(store: ClickHouseAd
 
 
 async def test_a_login_form_of_another_site_is_refused(store: ClickHouseAddress) -> None:
-    async with dashboard(store, password=PASSWORD) as url, httpx.AsyncClient(base_url=url) as client:
+    async with dashboard(store, password=PASSWORD) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         theirs = hidden((await client.get("/login")).text, "token")
         client.cookies.clear()
         assert (await client.post("/login", data={"secret": PASSWORD, "token": theirs})).status_code == 403
@@ -101,7 +104,7 @@ async def test_a_login_form_of_another_site_is_refused(store: ClickHouseAddress)
 
 
 async def test_too_many_wrong_passwords_have_to_wait(store: ClickHouseAddress) -> None:
-    async with dashboard(store, password=PASSWORD) as url, httpx.AsyncClient(base_url=url) as client:
+    async with dashboard(store, password=PASSWORD) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         for _ in range(MOST_FAILURES):
             assert (await client.get("/", headers=basic("x:wrong"))).status_code == 401
         answer = await client.get("/", headers=basic(f"x:{PASSWORD}"))
@@ -146,7 +149,7 @@ def test_sessions_end_with_time_and_with_their_credentials() -> None:
     "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:5000", "", "192.168.0.9"]
 )
 async def test_without_a_password_a_foreign_name_is_refused(store: ClickHouseAddress, host: str) -> None:
-    async with dashboard(store) as url, httpx.AsyncClient(base_url=url) as client:
+    async with dashboard(store) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         for path in PATHS:
             assert (await client.get(path, headers={"Host": host})).status_code == 403
         assert (await client.get("/", headers={"Host": "localhost:5000"})).status_code == 200
@@ -154,12 +157,12 @@ async def test_without_a_password_a_foreign_name_is_refused(store: ClickHouseAdd
 
 
 async def test_a_password_that_is_set_counts_on_loopback_too(store: ClickHouseAddress) -> None:
-    async with dashboard(store, password=PASSWORD) as url, httpx.AsyncClient(base_url=url) as client:
+    async with dashboard(store, password=PASSWORD) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         assert (await client.get("/")).status_code == 401
 
 
 async def test_the_password_stays_out_of_the_log(store: ClickHouseAddress, capfd: pytest.CaptureFixture[str]) -> None:
-    async with dashboard(store, password=PASSWORD) as url, httpx.AsyncClient(base_url=url) as client:
+    async with dashboard(store, password=PASSWORD) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         await asyncio.gather(client.get("/", headers=basic(f"x:{PASSWORD}")), client.get("/?password=in-the-query"))
     out, err = capfd.readouterr()
     assert "request" in out + err

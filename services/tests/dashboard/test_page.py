@@ -70,7 +70,7 @@ def figure(page: str, name: str) -> str:
 
 
 async def page_of(address: ClickHouseAddress, query: str = "?state=all") -> str:
-    async with dashboard(address) as url, httpx.AsyncClient() as client:
+    async with dashboard(address) as url, httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(f"{url}/{query}")
         assert answer.status_code == 200
         return answer.text
@@ -211,7 +211,7 @@ async def test_the_page_counts_pools_as_the_api_does(store: ClickHouseAddress) -
 async def test_a_hostile_worker_name_is_only_text(store: ClickHouseAddress) -> None:
     await keep(store, EVIL)
     await keep(store, "x", reason=EVIL)
-    async with dashboard(store) as url, httpx.AsyncClient() as client:
+    async with dashboard(store) as url, httpx.AsyncClient(timeout=60) as client:
         page = (await client.get(url)).text
         plain = Table(page)
     assert [row["worker"] for row in plain.rows] == [EVIL, "x"]
@@ -220,7 +220,7 @@ async def test_a_hostile_worker_name_is_only_text(store: ClickHouseAddress) -> N
 
 
 async def test_nothing_is_inline_and_nothing_from_elsewhere(store: ClickHouseAddress) -> None:
-    async with dashboard(store) as url, httpx.AsyncClient(base_url=url) as client:
+    async with dashboard(store) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         answer = await client.get("/")
         policy = answer.headers["Content-Security-Policy"]
         assert "unsafe" not in policy
@@ -241,7 +241,11 @@ async def test_nothing_is_inline_and_nothing_from_elsewhere(store: ClickHouseAdd
 
 async def test_an_event_stream_starts_whole_and_is_patched(store: ClickHouseAddress) -> None:
     await keep(store, "first")
-    async with dashboard(store) as url, httpx.AsyncClient() as client, client.stream("GET", f"{url}/events") as stream:
+    async with (
+        dashboard(store) as url,
+        httpx.AsyncClient(timeout=60) as client,
+        client.stream("GET", f"{url}/events") as stream,
+    ):
         assert stream.headers["Content-Type"].startswith("text/event-stream")
         names, rows = [], []
         async for line in stream.aiter_lines():
@@ -261,7 +265,7 @@ async def test_an_event_stream_starts_whole_and_is_patched(store: ClickHouseAddr
 async def test_the_probe_answers_whatever_the_database_does() -> None:
     from services.warehouse.address import ClickHouseAddress
 
-    async with dashboard(ClickHouseAddress(port=unused_port())) as url, httpx.AsyncClient() as client:
+    async with dashboard(ClickHouseAddress(port=unused_port())) as url, httpx.AsyncClient(timeout=60) as client:
         assert (await client.get(f"{url}/healthz")).json() == {"status": "ok"}
         page = (await client.get(url)).text
         assert sentence(page).startswith("The database is away since ")
@@ -270,7 +274,7 @@ async def test_the_probe_answers_whatever_the_database_does() -> None:
 
 async def test_a_stop_ends_open_streams(store: ClickHouseAddress, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.web.serving._GRACE_SECONDS", 600)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         async with dashboard(store) as url:
             request = client.build_request("GET", f"{url}/events")
             stream = await client.send(request, stream=True)

@@ -31,7 +31,7 @@ async def test_miners_and_pools_as_json(store: ClickHouseAddress) -> None:
     await tell(store, [make_session(7, workers=("farm.rig1",), **told)], pools=(pool,))
     await keep(store, "farm.rig1", count=60, difficulty=65536.0, connected=False)
     await keep(store, "farm.rig1", count=3, reason="stale", connected=False)
-    async with dashboard(store, stratum=ENDPOINTS) as url, httpx.AsyncClient(base_url=url) as client:
+    async with dashboard(store, stratum=ENDPOINTS) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         (miner,) = (await client.get("/api/stats")).json()
         assert miner == {
             "miner": "10.0.0.1:40007",
@@ -65,7 +65,10 @@ async def test_miners_and_pools_as_json(store: ClickHouseAddress) -> None:
 
 
 async def test_scripts_are_told_when_there_are_no_figures() -> None:
-    async with dashboard(ClickHouseAddress(port=unused_port())) as url, httpx.AsyncClient(base_url=url) as client:
+    async with (
+        dashboard(ClickHouseAddress(port=unused_port())) as url,
+        httpx.AsyncClient(base_url=url, timeout=60) as client,
+    ):
         for path in ("/api/stats", "/api/pools"):
             answer = await client.get(path)
             assert (answer.status_code, list(answer.json())) == (503, ["error"])

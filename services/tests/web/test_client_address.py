@@ -57,6 +57,6 @@ async def test_the_access_log_names_the_client(trusted: tuple[str, ...], client:
     port = unused_port()
     with capture_logs() as lines:
         async with running(lambda: serve_app(app, "127.0.0.1", port, name="app", port_setting="PORT"), port):
-            async with httpx.AsyncClient() as asking:
+            async with httpx.AsyncClient(timeout=60) as asking:
                 await asking.get(f"http://127.0.0.1:{port}/x", headers={"X-Forwarded-For": "1.1.1.1, 198.51.100.1"})
     assert [line["client"] for line in lines if line["event"] == "request"] == [client]
