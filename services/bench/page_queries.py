@@ -15,7 +15,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from services.bench.empty_clickhouse import empty_clickhouse
+from services.warehouse.analysis import Analysis
 from services.warehouse.client import Connection
+from services.warehouse.day_history import day_before, hourly_rates
 from services.warehouse.migrate import migrate
 from services.warehouse.queries import DAY_SECONDS, Queries
 
@@ -70,20 +72,24 @@ async def best_ms(ask: Callable[[], Awaitable[Any]], times: int) -> float:
 
 
 async def measure(name: str, address: ClickHouseAddress, client: AsyncClient, now: int, times: int) -> None:
-    queries = Queries(address)
+    queries, analysis = Queries(address), Analysis(address)
     trivial = await best_ms(lambda: client.query("SELECT 1"), 5 * times)
     raw = await best_ms(lambda: client.query(RAW_TABLE, parameters={"now": now}), max(2, times // 4))
     asked: dict[str, Callable[[], Awaitable[Any]]] = {
         "dashboard: miners": lambda: queries.miners(now),
+        "dashboard: all of Live": lambda: queries.live(now),
+        "dashboard: yesterday": lambda: day_before(analysis, now),
+        "dashboard: bars of 24 h": lambda: hourly_rates(analysis, now // 600 * 600),
         "dashboard: chart": lambda: queries.hash_rate_series(now),
         "API: pool/stats": lambda: queries.pool_stats(now, None),
         "API: workers/stats": lambda: queries.worker_stats(now),
     }
-    print(f"{name}\n  {'SELECT 1':<20} {trivial:>8.1f} ms\n  {'miners, raw shares':<20} {raw:>8.1f} ms")
+    print(f"{name}\n  {'SELECT 1':<24} {trivial:>8.1f} ms\n  {'miners, raw shares':<24} {raw:>8.1f} ms")
     for what, ask in asked.items():
         took = await best_ms(ask, times)
-        print(f"  {what:<20} {took:>8.1f} ms  {took / trivial:>6.1f} x SELECT 1  {took / raw:>7.3f} x raw")
+        print(f"  {what:<24} {took:>8.1f} ms  {took / trivial:>6.1f} x SELECT 1  {took / raw:>7.3f} x raw")
     await queries.close()
+    await analysis.close()
     await client.close()
 
 

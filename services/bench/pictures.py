@@ -1,4 +1,4 @@
-"""The dashboard's pictures for the documentation: an hour of generated shares of 24 miners."""
+"""The dashboard's pictures for the documentation: an hour of generated shares of 24 miners, and two days before it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from services.bench.processes import free_port, service, wait_for_clickhouse, wa
 from services.dashboard.options import DashboardOptions, StratumEndpoint
 from services.dashboard.server import serve as serve_dashboard
 from services.warehouse.address import ClickHouseAddress
+from services.warehouse.client import Connection
 from services.warehouse.embedded.options import EmbeddedOptions
 from services.warehouse.embedded.server import serve as serve_clickhouse
 from services.warehouse.migrate import migrate
@@ -37,6 +38,20 @@ STRATUM = (
     StratumEndpoint("normal", "0.0.0.0", 3331, "normal.pool.example:3333", "bc1qexample.{worker}"),
     StratumEndpoint("high_diff", "0.0.0.0", 3332, "high-diff.pool.example:3333", "bc1qexample.{worker}"),
 )
+# The two days before that hour: a share a minute of each miner, credited three times as much, and fewer at night.
+HISTORY = """\
+INSERT INTO shares (ts, segment, seq, proxy, pool_label, pool, miner, worker, verdict, reason, pool_difficulty,
+    pool_requested_difficulty, actual_difficulty, merkle_root, nonce)
+WITH number % 24 AS w, {start:Int64} + intDiv(number, 24) * 60 + rand(1) % 60 AS at,
+    if(w % 6 = 0, 'high_diff', 'normal') AS label, if(w % 6 = 0, 1572864., 393216. * exp2(w % 3)) AS asked
+SELECT toDateTime64(at, 3, 'UTC'), generateUUIDv4(), number, 'proxy-1', label, concat(label, '.pool.example:3333'),
+    concat('10.0.', toString(intDiv(w, 12)), '.', toString(20 + w), ':5000'),
+    concat('farm.rack', toString(1 + intDiv(w, 8)), '-', leftPad(toString(1 + w % 8), 2, '0')),
+    if(rand(3) % 80 = 0, 'rejected', 'accepted'), if(rand(3) % 80 = 0, 'stale', ''), asked, asked,
+    asked / ((rand(4) + 1) / 4294967296.), randomFixedString(32), rand(5)
+FROM numbers({count:UInt64})
+WHERE w < 21 AND rand(6) % 100 < 86 + 10 * sin(at / 13751 + w) + if(at > {start:Int64} + 90000, 4, 0)"""
+
 VIEWS = (
     ("dashboard.png", 1440, 1500, "light"),
     ("dashboard-dark.png", 1440, 1500, "dark"),
@@ -88,6 +103,10 @@ async def fill(address: ClickHouseAddress, folder: Path) -> None:
     if not await Shipper(folder, None, address).drain(30):
         sys.exit("the generated shares did not reach ClickHouse")
     await connect(address)
+    connection = Connection(address)
+    start = int(time.time()) - 49 * 3600
+    await (await connection.client()).command(HISTORY, parameters={"start": start, "count": 48 * 60 * 24})
+    await connection.close()
 
 
 async def connect(address: ClickHouseAddress) -> None:

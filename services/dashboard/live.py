@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -19,31 +20,35 @@ from services.dashboard.miners import STATES
 from services.dashboard.pages import NOT_STORED
 from services.dashboard.pool_cards import FIELDS
 from services.dashboard.tiles import TILES
+from services.dashboard.trends import NO_TREND, Trends
 
 if TYPE_CHECKING:
-    from services.dashboard.feed import Feed
+    from services.dashboard.kept import Kept
     from services.dashboard.options import DashboardOptions
     from services.dashboard.pages import Pages
+    from services.dashboard.view_stream import ViewStream
 
 _NUMBERS: Final = frozenset(
     {"hash_rate", "accepted", "rejected", "rate", "pool_difficulty", "difficulty", "last_share", "best", "connected"}
 )
 
 
-def router(options: DashboardOptions, feed: Feed, history: LiveHistory, pages: Pages) -> APIRouter:
-    """`/`, `/events` and `/charts`."""
+def router(
+    options: DashboardOptions, stream: ViewStream, history: LiveHistory, trends: Kept[Trends], pages: Pages
+) -> APIRouter:
+    """`/`, `/events`, `/charts` and `/trends`."""
     routes = APIRouter()
 
     @routes.get("/")
     async def live(request: Request) -> HTMLResponse:
         lines, note = stratum_lines(options.stratum, host_name(request.headers.get("host", "")))
-        view = await feed.view()
+        span, now = _span(request), int(time.time())
+        view, charts = await asyncio.gather(stream.view(), history.soon(span, now))
         asked = MinerFilter.of(request.query_params)
         chosen = asked.chosen(view.miners.values())
         page = min(asked.page, max(1, -(-len(chosen) // PAGE_ROWS)))
         shown = chosen[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
-        span = _span(request)
-        charts = await history.soon(span, int(time.time()))
+        drawn = trends.at_once(now)
         return pages.answer(
             request,
             "live.html",
@@ -58,7 +63,10 @@ def router(options: DashboardOptions, feed: Feed, history: LiveHistory, pages: P
             folded=sum(miner.state == "left" for miner in view.miners.values()) if not asked.state else 0,
             page=page,
             last_page=max(1, -(-len(chosen) // PAGE_ROWS)),
-            rows=[(miner, miner_cells(miner, int(view.now))) for miner in shown],
+            rows=[
+                (miner, miner_cells(miner, int(view.now)), drawn.rows.get(miner.key, NO_TREND) if drawn else NO_TREND)
+                for miner in shown
+            ],
             span=span,
             spans=SPANS,
             charts=charts,
@@ -68,13 +76,18 @@ def router(options: DashboardOptions, feed: Feed, history: LiveHistory, pages: P
 
     @routes.get("/events")
     async def events() -> Response:
-        if feed.full:
+        if stream.full:
             return PlainTextResponse("Too many pages are open\n", 503)
-        return EventSourceResponse(feed.events(), headers={**NOT_STORED, "X-Accel-Buffering": "no"})
+        return EventSourceResponse(stream.events(), headers={**NOT_STORED, "X-Accel-Buffering": "no"})
 
     @routes.get("/charts")
     async def charts(request: Request) -> Response:
         found = await history.charts(_span(request), int(time.time()))
+        return Response(msgspec.json.encode(found), media_type="application/json", headers=NOT_STORED)
+
+    @routes.get("/trends")
+    async def trends_of_all() -> Response:
+        found = await trends.of(int(time.time()))
         return Response(msgspec.json.encode(found), media_type="application/json", headers=NOT_STORED)
 
     return routes

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from services.dashboard.charts import Chart, Mark, Trace
-from services.warehouse.client import StoreUnavailable
+from services.dashboard.kept import Kept
+from services.warehouse.blocks import candidates_between
 from services.warehouse.pool_history import pool_changes
 from services.warehouse.pool_timelines import PoolStep, pool_timelines
 from services.warehouse.share_query import ShareQuery
@@ -20,18 +20,15 @@ if TYPE_CHECKING:
     from services.warehouse.analysis import Analysis
     from services.warehouse.share_figures import HeatMap
 
-log = structlog.get_logger()
-
 SPANS: Final[dict[str, tuple[int, int]]] = {"1h": (3600, 60), "6h": (21_600, 300), "24h": (86_400, 600)}
 """By name: how long, and the step, in seconds."""
 _WORKER_STEPS: Final = 5
 """A single worker has few shares a step: its rate is that of so many."""
 DEFAULT_SPAN: Final = "1h"
-_SETTLED_SECONDS: Final = 4
-_PATIENCE_SECONDS: Final = 1.0
 _MOST_WORKERS: Final = 8
 _MOST_POOLS: Final = 8
 _MOST_REASONS: Final = 5
+_MOST_MARKS: Final = 50
 _REASON_INKS: Final = ("bad", "warning", "4", "6", "8", "muted")
 
 
@@ -51,44 +48,32 @@ class LiveHistory:
 
     def __init__(self, analysis: Analysis) -> None:
         self._analysis = analysis
-        self._kept: dict[str, LiveCharts] = {}
-        self._tasks: set[asyncio.Task[LiveCharts | None]] = set()
-        self._asking = {span: asyncio.Lock() for span in SPANS}
+        self._kept = {
+            span: Kept(f"charts of {span}", step, partial(self._ask, span)) for span, (_, step) in SPANS.items()
+        }
 
     async def charts(self, span: str, now: int) -> LiveCharts | None:
-        """The charts of whole steps before `now`; None if the database never told. Shares take a moment to arrive, so
-        the step that has just ended is asked for a few seconds later.
-        """
-        seconds, step = SPANS[span]
-        end = (now - _SETTLED_SECONDS) // step * step
-        async with self._asking[span]:
-            kept = self._kept.get(span)
-            if kept is not None and kept.at == end:
-                return kept
-            try:
-                self._kept[span] = await self._ask(span, end - seconds, end, step)
-            except StoreUnavailable as error:
-                log.warning("charts_failed", span=span, trouble=error.trouble, reason=str(error))
-            return self._kept.get(span)
+        """The charts of whole steps before `now`; None if the database never told."""
+        return await self._kept[span].of(now)
 
     async def soon(self, span: str, now: int) -> LiveCharts | None:
         """What `charts` gives if that takes a moment, else the last ones; the page asks again then."""
-        asking = asyncio.create_task(self.charts(span, now))
-        self._tasks.add(asking)
-        asking.add_done_callback(self._tasks.discard)
-        await asyncio.wait({asking}, timeout=_PATIENCE_SECONDS)
-        return asking.result() if asking.done() else self._kept.get(span)
+        return await self._kept[span].soon(now)
 
-    async def _ask(self, span: str, start: int, end: int, step: int) -> LiveCharts:
+    async def _ask(self, span: str, end: int) -> LiveCharts:
+        seconds, step = SPANS[span]
+        start = end - seconds
         query = ShareQuery(start, end)
-        pools, heat, changes = await asyncio.gather(
+        pools, heat, changes, blocks = await asyncio.gather(
             pool_timelines(self._analysis, query, step),
             self._analysis.heat(query, step * _WORKER_STEPS, most=_MOST_WORKERS),
-            pool_changes(self._analysis, start, end, most=50),
+            pool_changes(self._analysis, start, end, most=_MOST_MARKS),
+            candidates_between(self._analysis, start, end, most=_MOST_MARKS),
         )
-        marks = tuple(
+        moves = [
             Mark(one.at, f"{one.pool_label}: {one.pool_before} to {one.pool}") for one in reversed(changes) if one.moved
-        )
+        ]
+        marks = (*moves, *(Mark(one.at, f"block candidate {one.height} of {one.worker}", "good") for one in blocks))
         count = (end - start) // step
         return LiveCharts(
             span,

@@ -26,8 +26,9 @@ COLUMNS: Final = (
     ("last_share", "Last share"),
     ("best", "Highest"),
     ("user_agent", "User agent"),
-    ("connected", "Connected"),
+    ("connected", "Connected since"),
 )
+"""Name and label of each that can be sorted by."""
 _SHAPES: Final[dict[State, str]] = {"active": "●", "waiting": "○", "silent": "▲", "left": "○"}
 
 

@@ -48,12 +48,16 @@ class Miner(Struct, frozen=True, array_like=True):
 
     @property
     def key(self) -> str:
-        """Names the row; a worker's name may hold anything, so its length goes before it."""
-        return f"{len(self.worker)}:{self.worker}@{self.pool}"
+        return row_key(self.worker, self.pool)
 
     @property
     def rejected_count(self) -> int:
         return sum(self.rejected.values())
+
+
+def row_key(worker: str, pool: str) -> str:
+    """Names a row; a worker's name may hold anything, so its length goes before it."""
+    return f"{len(worker)}:{worker}@{pool}"
 
 
 def grouped(rows: Iterable[MinerRow], sessions: Iterable[SessionRow], now: int) -> tuple[Miner, ...]:

@@ -13,12 +13,14 @@ from services.dashboard.pool_cards import pool_cells, pool_labels
 from services.dashboard.tiles import tile_cells
 from services.dashboard.verdict import Outage, outage_verdict, verdict
 from services.dashboard.view import Cell, View
+from services.dashboard.yesterday import delta_cells
 from services.warehouse.queries import MinerTotals, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from services.dashboard.options import DashboardOptions
+    from services.warehouse.day_history import DaySums
     from services.warehouse.queries import Queries
 
 log = structlog.get_logger()
@@ -28,12 +30,23 @@ _CHARTS_SETTLED_SECONDS = 5
 
 
 class Overview:
-    """Looks into the database and makes the page's view; keeps the last figures for when the database is away."""
+    """Looks into the database and makes the page's view; keeps the last figures for when the database is away.
 
-    def __init__(self, queries: Queries, options: DashboardOptions, clock: Callable[[], float] = time.time) -> None:
+    `before` gives the figures of the day before a moment, or None while they are not known, and never waits.
+    """
+
+    def __init__(
+        self,
+        queries: Queries,
+        options: DashboardOptions,
+        before: Callable[[int], DaySums | None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._queries = queries
         self._options = options
+        self._before = before
         self._clock = clock
+        self._deltas = delta_cells(None, None)
         self._figures: Figures | None = None
         self._outage: Outage | None = None
 
@@ -56,6 +69,7 @@ class Overview:
             if self._outage is not None:
                 log.info("database_back", away_seconds=round(now - self._outage.since))
             self._outage = None
+            self._deltas = delta_cells(self._figures, self._before(int(now)))
         return self._view(now)
 
     async def _read(self, now: int) -> Figures:
@@ -69,7 +83,7 @@ class Overview:
         figures, endpoints = self._figures, self._options.stratum
         said = outage_verdict(self._outage, figures, self._options.clickhouse) if self._outage else verdict(figures)
         cells = {"sentence": Cell(said.sentence), "advice": Cell(said.advice), "link": Cell(said.link)}
-        cells |= tile_cells(figures) | pool_cells(endpoints, figures)
+        cells |= tile_cells(figures) | self._deltas | pool_cells(endpoints, figures)
         miners = {miner.key: miner for miner in figures.miners} if figures is not None else {}
         title = f"{cells['hash_rate'].text if said.state == 'good' else said.sentence} · Sharehouse"
         charts_at = (int(now) - _CHARTS_SETTLED_SECONDS) // CHARTS_EVERY_SECONDS * CHARTS_EVERY_SECONDS

@@ -19,7 +19,7 @@ FIELDS: Final = (
     ("host", "Pool"),
     ("user", "User"),
     ("port", "Proxy port"),
-    ("connected", "Connected"),
+    ("connected", "Connected since"),
     ("latency", "Latency"),
     ("miners", "Miners"),
     ("hash_rate", "Hashrate"),
@@ -60,7 +60,8 @@ def _card(label: str, endpoint: StratumEndpoint | None, figures: Figures | None)
         "user": Cell(endpoint.user, endpoint.user) if endpoint and endpoint.user else _UNKNOWN,
     }
     if figures is None:
-        return dict.fromkeys(("state", *dict(FIELDS)), _UNKNOWN) | said
+        host = Cell(endpoint.upstream, "Its first address") if endpoint and endpoint.upstream else _UNKNOWN
+        return dict.fromkeys(("state", *dict(FIELDS)), _UNKNOWN) | said | {"host": host}
     told = [pool for proxy in figures.proxies if proxy.alive for pool in proxy.pools if pool.pool_label == label]
     state = _state(told, endpoint.upstream if endpoint else "")
     addresses = ", ".join(sorted({pool.pool for pool in told})) or (endpoint.upstream if endpoint else "")

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 async def serve(options: DashboardOptions) -> None:
     """Serve until this task is cancelled. Raises OSError if the port cannot be had."""
     app = create_app(options)
-    # A page's event stream never ends by itself.
-    close_streams = app.state.feed.close
+
+    def close_streams() -> None:
+        # A page's event stream never ends by itself.
+        for stream in app.state.streams:
+            stream.close()
+
     await serve_app(
         app, options.host, options.port, name="dashboard", port_setting="DASHBOARD_PORT", before_stop=close_streams
     )

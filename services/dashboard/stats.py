@@ -13,10 +13,10 @@ from services.dashboard.pool_cards import pool_labels
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from services.dashboard.feed import Feed
     from services.dashboard.figures import Figures
     from services.dashboard.options import StratumEndpoint
     from services.dashboard.overview import Overview
+    from services.dashboard.view_stream import ViewStream
     from services.warehouse.queries import SessionRow
 
 _KINDS: Final = {
@@ -27,12 +27,12 @@ _KINDS: Final = {
 }
 
 
-def router(endpoints: Sequence[StratumEndpoint], feed: Feed, overview: Overview) -> APIRouter:
+def router(endpoints: Sequence[StratumEndpoint], stream: ViewStream, overview: Overview) -> APIRouter:
     """503 while the database is away: what it told before is for people, who see how old it is."""
     routes = APIRouter()
 
     async def told() -> Figures | None:
-        await feed.view()
+        await stream.view()
         return overview.present
 
     def away() -> JSONResponse:

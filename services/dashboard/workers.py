@@ -20,6 +20,7 @@ from services.dashboard.pages import NOT_STORED, root_of
 from services.dashboard.periods import PERIODS, Period, PeriodError, asked_period
 from services.dashboard.share_charts import acceptance_chart, hash_rate_chart, luck_words, reasons_chart, spread_chart
 from services.dashboard.trouble import GoneError, trouble, while_present
+from services.dashboard.worker_list import COLUMNS, WorkerList
 from services.warehouse.share_query import ShareQuery
 from services.warehouse.worker_history import named_workers, pool_parts, silences, worker_sessions
 
@@ -64,12 +65,13 @@ def router(options: DashboardOptions, analysis: Analysis, pages: Pages) -> APIRo
         if "name" in asked:
             return await one(request, asked["name"])
         period, mistake = _period(request)
+        asked_list = WorkerList.of(asked)
         answers = Answers()
         found = None
         if period is not None:
             query = ShareQuery(period.start, period.end)
             try:
-                found = await while_present(request, answers.of(named_workers(analysis, query)))
+                found = await while_present(request, answers.of(named_workers(analysis, query, part=asked_list.part)))
             except GoneError:
                 return _GONE
         return pages.answer(
@@ -81,7 +83,9 @@ def router(options: DashboardOptions, analysis: Analysis, pages: Pages) -> APIRo
             periods=tuple(PERIODS),
             mistake=mistake,
             trouble=trouble(answers.errors[0], options.clickhouse) if answers.errors else None,
-            workers=found,
+            workers=asked_list.ordered(found) if found is not None else None,
+            listed=asked_list,
+            columns=COLUMNS,
         )
 
     @routes.get("/workers/{name:text}")

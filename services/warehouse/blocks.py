@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from services.warehouse.analysis import Analysis
 
 _CANDIDATES: Final = """\
 SELECT toUnixTimestamp64Milli(ts), proxy, pool_label, pool, miner, worker, height, actual_difficulty,
     network_difficulty, forwarded, refusal, pool_verdict, block_hash
-FROM block_candidates FINAL ORDER BY ts DESC, proxy, header LIMIT {most:UInt32}"""
+FROM block_candidates FINAL{period} ORDER BY ts DESC, proxy, header LIMIT {most:UInt32}"""
+_BETWEEN: Final = " WHERE ts >= toDateTime64({start:Int64}, 3, 'UTC') AND ts < toDateTime64({end:Int64}, 3, 'UTC')"
 _FOUND: Final = """\
 SELECT toUnixTimestamp64Milli(ts), chain, height, nonce, hash, worker, pool
 FROM found_blocks FINAL ORDER BY ts DESC, chain, hash LIMIT {most:UInt32}"""
@@ -66,12 +69,22 @@ class Blocks:
 
 async def latest_blocks(analysis: Analysis, *, most: int = 200) -> Blocks:
     """Raises StoreUnavailable."""
-    candidates = await analysis.rows(_CANDIDATES, {"most": most})
+    candidates = await analysis.rows(_CANDIDATES.replace("{period}", ""), {"most": most})
     found = await analysis.rows(_FOUND, {"most": most})
     ((candidates_total, found_total),) = await analysis.rows(_COUNTS, {})
     return Blocks(
-        tuple(Candidate(row[0] / 1000, *row[1:]) for row in candidates),
+        _candidates(candidates),
         candidates_total,
         tuple(Found(row[0] / 1000, *row[1:]) for row in found),
         found_total,
     )
+
+
+async def candidates_between(analysis: Analysis, start: int, end: int, *, most: int) -> tuple[Candidate, ...]:
+    """The latest of [start, end), unix seconds. Raises StoreUnavailable."""
+    bound = {"start": start, "end": end, "most": most}
+    return _candidates(await analysis.rows(_CANDIDATES.replace("{period}", _BETWEEN), bound))
+
+
+def _candidates(rows: Iterable[Sequence[Any]]) -> tuple[Candidate, ...]:
+    return tuple(Candidate(row[0] / 1000, *row[1:]) for row in rows)

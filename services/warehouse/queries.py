@@ -43,7 +43,7 @@ from services.warehouse.results import (
 from services.warehouse.share_id import ShareId
 from services.warehouse.share_rows import share_filters
 from services.warehouse.share_sample import JOBS_SQL, SAMPLE_SQL, SAMPLED_SQL
-from services.warehouse.sums import sums_by_worker, sums_over_all, worker_table
+from services.warehouse.sums import DAY_SECONDS, sums_by_worker, sums_over_all, worker_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from services.warehouse.feed_steps import FeedStep
 
 __all__ = [
+    "DAY_SECONDS",
     "OK_SECONDS",
     "AuditSummary",
     "HashRateSeries",
@@ -71,7 +72,6 @@ __all__ = [
     "WorkerStats",
 ]
 
-DAY_SECONDS: Final = 86_400
 _DEADLINE_SECONDS: Final = 1.8
 # Of the windows of a pool's figures, the one by which workers and pools are counted.
 _DAY_WINDOW: Final = 2

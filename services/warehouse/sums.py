@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from services.warehouse.results import OK_SECONDS
 from services.warehouse.share_rows import ACCEPTED, Columns, share_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+DAY_SECONDS: Final = 86_400
 _SUMS: Final = "sumIf(shares, w{n}), sumIf(credited, w{n}), sumIf(actual, w{n})"
 _LAST_MS: Final = "toUnixTimestamp64Milli(max(last))"
 
@@ -62,12 +64,24 @@ def worker_table(now: int) -> str:
     """Rows: worker, pool label; shares; refused by reason; credited in 5 minutes and in 60; last accepted share in unix
     ms; best share; difficulty of the last share of the last 5 minutes, or 0. All over the 24 h that end at `now`.
     """
-    windows = [(now - 86_400, now), (now - 300, now), (now - 3_600, now)]
+    windows = [(now - DAY_SECONDS, now), (now - 300, now), (now - 3_600, now)]
     return (
         "SELECT worker, pool_label, sumIf(shares, w0), sumMapIf(refused, w0), sumIf(credited, w1), sumIf(credited, w2),"
         f" {_LAST_MS}, maxIf(best, w0), argMaxIf(difficulty, at, w1)\n"
         f"FROM (\n{share_rows(windows, _ALL)}\n)\n"
         "GROUP BY worker, pool_label ORDER BY worker, pool_label"
+    )
+
+
+def day_sums(end: int) -> str:
+    """One row: accepted shares and refused ones of the 24 h before `end`; credited of the hour before it; workers, on
+    each pool by itself, with an accepted share in the last ten minutes of it; best share of the 24 h.
+    """
+    windows = [(end - DAY_SECONDS, end), (end - 3_600, end), (end - OK_SECONDS, end)]
+    return (
+        "SELECT sumIf(shares, w0), sumIf(arraySum(mapValues(refused)), w0), sumIf(credited, w1),"
+        " uniqExactIf((worker, pool_label), w2 AND shares > 0 AND worker != ''), maxIf(best, w0)\n"
+        f"FROM (\n{share_rows(windows, _ALL)}\n)"
     )
 
 

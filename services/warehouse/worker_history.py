@@ -34,11 +34,18 @@ FROM (
 )
 GROUP BY pool_label HAVING own > 0 ORDER BY pool_label"""
 _NAMES: Final = """\
-SELECT worker, sum(accepted), sum(credited), toUnixTimestamp64Milli(max(last))
+SELECT worker, sum(accepted), sum(arraySum(mapValues(refused))), sum(credited) AS work, max(best),
+    toUnixTimestamp64Milli(max(last)), sum(work) OVER ()
 FROM (
 {rows}
 )
-GROUP BY worker ORDER BY sum(credited) DESC, worker LIMIT {{most:UInt32}}"""
+GROUP BY worker"""
+_NAMED: Final = """\
+SELECT * FROM (
+{names}
+)
+WHERE positionCaseInsensitiveUTF8(worker, {{part:String}}) > 0 OR {{part:String}} = ''
+ORDER BY work DESC, worker LIMIT {{most:UInt32}}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,13 @@ class NamedWorker:
 
     worker: str
     accepted: int
+    refused: int
     hash_rate: float
     """H/s over the whole period."""
+    part: float
+    """Of everybody's work in the period, from 0 to 1."""
+    best: float
+    """Highest actual difficulty of an accepted share; 0 if none was."""
     last: float
 
 
@@ -103,12 +115,23 @@ async def pool_parts(analysis: Analysis, query: ShareQuery, worker: str) -> tupl
     return tuple(PoolPart(*row) for row in await analysis.rows(_PARTS.format(rows=rows), {"of": worker, **bound}))
 
 
-async def named_workers(analysis: Analysis, query: ShareQuery, *, most: int = 1000) -> tuple[NamedWorker, ...]:
-    """Who has a share in `query`, the greatest first."""
+async def named_workers(
+    analysis: Analysis, query: ShareQuery, *, part: str = "", most: int = 1000
+) -> tuple[NamedWorker, ...]:
+    """Who has a share in `query`, the greatest first; of names that contain `part`, whatever its case."""
     rows, bound = query.rows(86_400)
+    sql = _NAMED.format(names=_NAMES.format(rows=rows))
     return tuple(
-        NamedWorker(worker, accepted, credited * HASHES_PER_DIFFICULTY / query.seconds, max(0, last_ms) / 1000)
-        for worker, accepted, credited, last_ms in await analysis.rows(
-            _NAMES.format(rows=rows), {"most": most, **bound}
+        NamedWorker(
+            worker,
+            accepted,
+            refused,
+            credited * HASHES_PER_DIFFICULTY / query.seconds,
+            credited / whole if whole else 0.0,
+            best,
+            max(0, last_ms) / 1000,
+        )
+        for worker, accepted, refused, credited, best, last_ms, whole in await analysis.rows(
+            sql, {"most": most, "part": part, **bound}
         )
     )

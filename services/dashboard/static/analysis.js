@@ -48,6 +48,15 @@ if (period) {
 const permalink = byId("permalink");
 if (permalink) permalink.textContent = new URL(permalink.textContent, location.href).href;
 
+// A search as one types narrows what is listed; the server looks further.
+for (const field of document.querySelectorAll("input[data-filters]")) {
+  const rows = document.getElementById(field.dataset.filters)?.tBodies[0].rows ?? [];
+  field.addEventListener("input", () => {
+    const part = field.value.toLowerCase();
+    for (const row of rows) row.hidden = !row.cells[0].textContent.toLowerCase().includes(part);
+  });
+}
+
 // Rows: the link to the next page becomes the rows of it.
 async function loadMore(link) {
   const row = link.closest("tr");

@@ -3,6 +3,8 @@ import { clock, date, si } from "./formats.js";
 
 const PAGE = "page"; // all charts of a page share the cursor, and the time range
 const charts = new Set();
+// Steps of an axis that counts: there is no half share.
+const WHOLE = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 const LEAST = 0.5; // where a logarithmic scale begins, so that one share is seen
 
 function colour(name) {
@@ -115,10 +117,12 @@ export class Chart {
     this.plot?.destroy();
     this.plot = null;
     this.place.replaceChildren();
-    if (this.chart.traces.length === 0) return;
+    if (this.chart.traces.length === 0) return this.nothing();
     const { unit, traces, band, logarithmic } = this.chart;
     const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
-    const top = (_, __, most) => [0, unit === "%" ? 100 : most > 0 ? most * 1.1 : 1];
+    // A line at 100 % is seen in its whole width.
+    const top = (_, __, most) => [0, unit === "%" ? 101 : most > 0 ? most * 1.1 : 1];
+    const whole = unit === "" && !logarithmic ? { incrs: WHOLE } : {};
     const height = logarithmic ? { distr: 3, range: (_, __, most) => [LEAST, Math.max(10, most * 1.5)] } : { range: top };
     const bands = band ? [{ series: [band[0] + 1, band[1] + 1], fill: faded(colour(traces[band[0]].ink)) }] : [];
     const options = {
@@ -133,7 +137,7 @@ export class Chart {
       scales: { x: { time: this.timed, range: this.timed ? undefined : (_, least, most) => [least - 0.5, most + 0.5] }, y: height },
       axes: [
         { ...axis, values: (_, ticks) => this.ticks(ticks), space: 64, size: 28, ...(this.timed ? {} : { incrs: [1, 2, 5, 10, 20, 50] }) },
-        { ...axis, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : si(tick, unit))), size: 84 },
+        { ...axis, ...whole, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : si(tick, unit))), size: 84 },
       ],
       series: [{}, ...this.order.map((number) => this.trace(traces[number], number))],
       bands,
@@ -147,6 +151,16 @@ export class Chart {
     this.plot.over.addEventListener("dblclick", () => zoom(null));
     if (this.zoomed) this.plot.setScale("x", this.zoomed);
     this.key();
+  }
+
+  nothing() {
+    const said = document.createElement("p");
+    said.className = "muted";
+    said.textContent = this.place.dataset.empty;
+    this.place.append(said);
+    this.place.setAttribute("aria-label", `${this.name}: no data`);
+    this.legend?.replaceChildren();
+    this.values = null;
   }
 
   // Vertical lines where something happened.

@@ -4,8 +4,7 @@ const PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"];
 export function si(value, unit = "") {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return `0 ${unit}`.trim();
-  // Difficulties of tiny miners: 0.000977, 9.54e-07.
-  if (Math.abs(value) < 1) return `${String(Number(value.toPrecision(3))).replace(/e-(\d)$/, "e-0$1")} ${unit}`.trim();
+  if (Math.abs(value) < 1) return `${small(Number(value.toPrecision(3)))} ${unit}`.trim();
   let power = 0;
   while (Math.abs(Number(value.toPrecision(3))) >= 1000 && power < PREFIXES.length - 1) {
     value /= 1000;
@@ -14,6 +13,11 @@ export function si(value, unit = "") {
   const scaled = Number(value.toPrecision(3));
   const text = power === 0 && Number.isInteger(scaled) ? String(scaled) : value.toPrecision(3);
   return `${text} ${PREFIXES[power]}${unit}`.trim();
+}
+
+// Difficulties of tiny miners: 0.000977, 9.54e-07; as Python writes them.
+function small(value) {
+  return Math.abs(value) < 1e-4 ? value.toExponential().replace(/e-(\d)$/, "e-0$1") : String(value);
 }
 
 export function rate(hashesPerSecond) {

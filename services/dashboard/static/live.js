@@ -9,7 +9,9 @@ const pause = byId("pause");
 const pools = document.querySelector("[data-pools]").dataset.pools;
 const cells = new Map([...document.querySelectorAll("[data-cell]")].map((cell) => [cell.dataset.cell, cell]));
 const form = document.querySelector("form.filter");
-const table = new MinerTable(byId("miners"), form, byId("matching"), form.querySelector(".folded"));
+const table = new MinerTable(byId("miners"), form, byId("matching"), form.querySelector(".folded"), document.querySelector(".nomatch"));
+
+const TRENDS_SECONDS = 600;
 
 let lastEvent = 0;
 let link = "Live"; // how the page stands to the database, in the server's words
@@ -18,6 +20,7 @@ let paused = false;
 let waiting = []; // what came while the page was paused
 let chartsAt = null; // the minute of the charts that are shown
 let redrawing = false;
+let trendsAt = null; // the ten minutes of the bars in the table's rows
 
 // --- what the server says
 
@@ -47,7 +50,23 @@ function patch(view, replaces) {
   // The server does not let the page wait for charts that take their time.
   if (chartsAt === null) chartsAt = drawn() ? view.charts_at : 0;
   if (view.charts_at !== chartsAt && view.state !== "away" && !redrawing) redraw(view.charts_at);
+  if (view.state !== "away") trends(Math.floor(view.charts_at / TRENDS_SECONDS));
   said();
+}
+
+async function trends(at) {
+  if (at === trendsAt) return;
+  trendsAt = at;
+  try {
+    const answer = await fetch("trends");
+    const found = answer.ok ? await answer.json() : null;
+    if (!found) throw new Error("not known yet");
+    table.showTrends(found.rows);
+  } catch {
+    setTimeout(() => {
+      trendsAt = null; // the next event asks again
+    }, 10000);
+  }
 }
 
 function took(name, data) {

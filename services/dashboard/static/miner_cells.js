@@ -2,6 +2,19 @@
 import { count, duration, exact, local, percent, rate, si, utc } from "./formats.js";
 import { now } from "./page.js";
 
+// As trends.py: heights of a bar for each of 24 hours.
+const LEVELS = "0123456789abcdefghijklmnopqrstuvwxyz";
+const HIGHEST = LEVELS.length - 1;
+
+export function trendPath(heights) {
+  return [...heights].map((level, hour) => [hour, LEVELS.indexOf(level)]).filter(([, height]) => height > 0)
+    .map(([hour, height]) => `M${hour} ${HIGHEST}v-${height}h.8v${height}z`).join("");
+}
+
+export function trendWords(best) {
+  return `24 h by the hour, at most ${rate(best)}`;
+}
+
 // The fields of a row, in the order of the server's arrays (miners.py).
 const FIELDS = ["worker", "pool", "state", "hash_rate", "accepted", "rejected", "pool_difficulty", "difficulty", "last_share", "best", "user_agent", "connected", "address", "connections"];
 const SHAPES = { active: "●", waiting: "○", silent: "▲", left: "○" };

@@ -1,11 +1,13 @@
 // The table of miners: all of them are known, those in sight are drawn. Filters and order stand in the URL.
-import { CELLS, KEYS, miner } from "./miner_cells.js";
+import { CELLS, KEYS, miner, trendPath, trendWords } from "./miner_cells.js";
 
 const DEFAULT_SORT = "-hash_rate";
 const BEYOND = 12; // rows drawn above and below what is in sight
+const NO_TREND = [0, ""];
+const SVG = "http://www.w3.org/2000/svg";
 
 // As links.py: one path segment, whatever is in the name; a browser takes some for steps in a path.
-function workerLink(worker) {
+export function workerLink(worker) {
   const link = document.createElement("a");
   const name = encodeURIComponent(worker.toWellFormed?.() ?? worker);
   link.href = ["", ".", ".."].includes(worker) ? `workers?name=${name}` : `workers/${name}`;
@@ -14,16 +16,18 @@ function workerLink(worker) {
 }
 
 export class MinerTable {
-  constructor(table, form, matching, folded) {
+  constructor(table, form, matching, folded, noMatch) {
     this.table = table;
     this.body = table.tBodies[0];
     this.form = form;
     this.matching = matching;
     this.foldedLink = folded;
-    this.columns = [...table.tHead.rows[0].cells].map((cell) => cell.querySelector("a").dataset.sort);
+    this.noMatch = noMatch;
+    this.columns = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.column);
     this.labels = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
     this.numbers = [...table.tHead.rows[0].cells].map((cell) => cell.classList.contains("number"));
     this.miners = new Map();
+    this.trends = {};
     this.opened = new Set();
     this.order = [];
     this.lines = [];
@@ -59,8 +63,12 @@ export class MinerTable {
       q: asked.get("q") ?? "",
       pool: asked.get("pool") ?? "",
       state: asked.get("state") ?? "",
-      sort: this.columns.includes(sort.replace(/^-/, "")) ? sort : DEFAULT_SORT,
+      sort: this.sorted(sort.replace(/^-/, "")) ? sort : DEFAULT_SORT,
     };
+  }
+
+  sorted(column) {
+    return column !== "trend" && this.columns.includes(column);
   }
 
   url(changes) {
@@ -118,6 +126,7 @@ export class MinerTable {
   told() {
     const left = this.asked.state ? 0 : [...this.miners.values()].filter((one) => one.state === "left").length;
     this.matching.textContent = `${this.order.length.toLocaleString("en")} shown`;
+    this.noMatch.hidden = this.order.length > 0;
     this.foldedLink.hidden = left === 0;
     this.foldedLink.textContent = `${left.toLocaleString("en")} that left: show`;
     for (const chip of this.form.querySelectorAll("a[data-name]")) {
@@ -128,6 +137,7 @@ export class MinerTable {
     const column = this.asked.sort.replace(/^-/, "");
     for (const head of this.table.tHead.rows[0].cells) {
       const link = head.querySelector("a");
+      if (!link) continue;
       const down = this.asked.sort === `-${link.dataset.sort}`;
       link.href = this.url({ sort: down ? link.dataset.sort : `-${link.dataset.sort}` });
       if (link.dataset.sort === column) head.setAttribute("aria-sort", down ? "descending" : "ascending");
@@ -204,12 +214,31 @@ export class MinerTable {
     if (row.className !== state) row.className = state;
     row.setAttribute("aria-rowindex", String(index + 2));
     this.columns.forEach((column, place) => {
+      if (column === "trend") return this.drawTrend(row.cells[place], number < 0 ? this.trends[key] : undefined);
       const [text, title] = number >= 0 && column === "worker" ? [one.address, ""] : CELLS[column](one);
       const cell = row.cells[place];
       if (cell.title !== title) cell.title = title;
       if (column === "worker" && number < 0) this.writeName(cell, key, one, text);
       else if (cell.textContent !== text) cell.textContent = text;
     });
+  }
+
+  // Every miner's last 24 hours, by key.
+  showTrends(trends) {
+    this.trends = trends;
+    this.draw(true);
+  }
+
+  drawTrend(cell, [best, heights] = NO_TREND) {
+    if (cell.dataset.heights === heights) return;
+    cell.dataset.heights = heights;
+    cell.title = heights ? trendWords(best) : "";
+    if (!heights) return cell.replaceChildren();
+    const drawing = document.createElementNS(SVG, "svg");
+    for (const [name, value] of [["viewBox", "0 0 24 35"], ["preserveAspectRatio", "none"], ["role", "img"], ["aria-label", cell.title]]) drawing.setAttribute(name, value);
+    drawing.append(document.createElementNS(SVG, "path"));
+    drawing.firstChild.setAttribute("d", trendPath(heights));
+    cell.replaceChildren(drawing);
   }
 
   // A worker with several connections opens to show each.
@@ -282,7 +311,7 @@ export class MinerTable {
   // --- what can be taken along
 
   csv() {
-    const shown = this.columns.filter((_, index) => !this.table.tHead.rows[0].cells[index].hidden);
+    const shown = this.columns.filter((column, index) => column !== "trend" && !this.table.tHead.rows[0].cells[index].hidden);
     const raw = {
       rejected: (one) => one.refused,
       rate: (one) => (one.accepted + one.refused ? one.accepted / (one.accepted + one.refused) : ""),

@@ -20,7 +20,10 @@
     const button = document.getElementById("theme");
     let chosen = choices.includes(stored()) ? stored() : "system";
     const label = () => {
-      button.textContent = `Theme: ${chosen}`;
+      button.textContent = "◐";
+      button.dataset.chosen = chosen;
+      button.setAttribute("aria-label", `Theme: ${chosen}`);
+      button.title = "Light, dark, or as the system has it";
     };
     button.hidden = false;
     label();

@@ -55,6 +55,14 @@ async def test_a_question_is_asked_narrowed_and_exported(generated: Generated, b
         mine = generated.matching(start, end, worker=HOSTILE, accepted=True)
         assert await page.locator("dd.figure[title]").nth(1).get_attribute("title") == f"{len(mine):,}"
 
+        await page.get_by_label("Actual difficulty from").fill("1M")
+        await page.get_by_role("button", name="Show").click()
+        await page.wait_for_url("**min=1M**")
+        hard = [share for share in mine if share.actual >= 1e6]
+        assert await page.locator("dd.figure[title]").nth(1).get_attribute("title") == f"{len(hard):,}"
+        await page.go_back()
+        await page.wait_for_function("!location.search.includes('min=')")
+
         async with page.expect_download() as waiting:
             await page.get_by_role("link", name="CSV").click()
         download = await waiting.value
@@ -103,6 +111,16 @@ async def test_every_page_fits_and_complains_of_nothing(generated: Generated, br
     ):
         page.set_default_timeout(PATIENT)
         assert await serious_issues(page) == []
+        names = page.locator("#workers tbody tr:visible td.name")
+        await page.get_by_role("searchbox", name="Worker").fill("RACK1-0")
+        typed = await names.all_inner_texts()
+        assert set(typed) == {f"farm.rack1-{number:02}" for number in range(3, 10)}
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**q=RACK1-0**")
+        await page.get_by_role("link", name="Worker", exact=True).click()
+        await page.wait_for_url("**sort=-worker**")
+        assert await names.all_inner_texts() == sorted(typed, reverse=True)
+        await page.goto(f"{url}/workers?period=7d")
         await page.get_by_role("link", name=ODD, exact=True).click()
         await expect(page.get_by_role("heading", level=1)).to_contain_text(ODD)
         assert await serious_issues(page) == []

@@ -1,4 +1,4 @@
-"""One look into the database per interval, however many pages are open."""
+"""The live page's own events: one look into the database per interval, however many pages are open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 MOST_STREAMS = 500
 
 
-class Feed:
+class ViewStream:
     """Looks while somebody watches, and tells every watcher the same.
 
     `look` gives the present view; it is called at most once per interval, and never twice at a time. A watcher that

@@ -5,9 +5,9 @@ import json
 from contextlib import aclosing
 from typing import Any
 
-from services.dashboard.feed import Feed
 from services.dashboard.miners import Miner
 from services.dashboard.view import Cell, View, change
+from services.dashboard.view_stream import ViewStream
 
 INTERVAL_SECONDS = 0.1
 
@@ -42,9 +42,9 @@ def parsed(event: bytes) -> tuple[str, dict[str, Any]]:
     return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
 
-async def first(feed: Feed, count: int) -> list[tuple[str, dict[str, Any]]]:
+async def first(views: ViewStream, count: int) -> list[tuple[str, dict[str, Any]]]:
     events = []
-    async with aclosing(feed.events()) as stream:
+    async with aclosing(views.events()) as stream:
         async for event in stream:
             events.append(parsed(event))
             if len(events) == count:
@@ -53,7 +53,7 @@ async def first(feed: Feed, count: int) -> list[tuple[str, dict[str, Any]]]:
 
 
 async def test_a_stream_starts_whole_and_goes_on_with_what_changed() -> None:
-    events = await first(Feed(Looks(), INTERVAL_SECONDS), 3)
+    events = await first(ViewStream(Looks(), INTERVAL_SECONDS), 3)
     assert [name for name, _ in events] == ["view", "patch", "patch"]
     assert events[0][1]["cells"]["constant"]["text"] == "same"
     assert set(events[0][1]["miners"]) == {"a", "b"}
@@ -64,26 +64,26 @@ async def test_a_stream_starts_whole_and_goes_on_with_what_changed() -> None:
 
 async def test_fifty_streams_and_page_loads_cost_one_look_per_interval() -> None:
     looks = Looks()
-    feed = Feed(looks, INTERVAL_SECONDS)
-    streams = await asyncio.gather(*(first(feed, 5) for _ in range(50)), *(first(feed, 1) for _ in range(50)))
+    views = ViewStream(looks, INTERVAL_SECONDS)
+    streams = await asyncio.gather(*(first(views, 5) for _ in range(50)), *(first(views, 1) for _ in range(50)))
     assert 5 <= looks.count <= 6
     assert [data["cells"]["shares"]["text"] for _, data in streams[0]] == ["1", "2", "3", "4", "5"]
-    await asyncio.gather(*(feed.view() for _ in range(50)))
+    await asyncio.gather(*(views.view() for _ in range(50)))
     assert looks.count <= 7
 
 
 async def test_nobody_watching_costs_nothing() -> None:
     looks = Looks()
-    feed = Feed(looks, INTERVAL_SECONDS)
-    await first(feed, 2)
+    views = ViewStream(looks, INTERVAL_SECONDS)
+    await first(views, 2)
     seen = looks.count
     await asyncio.sleep(3 * INTERVAL_SECONDS)
     assert looks.count == seen
 
 
 async def test_a_slow_reader_gets_the_whole_view_instead_of_a_backlog() -> None:
-    feed = Feed(Looks(), INTERVAL_SECONDS)
-    async with aclosing(feed.events()) as stream:
+    views = ViewStream(Looks(), INTERVAL_SECONDS)
+    async with aclosing(views.events()) as stream:
         await anext(stream)
         await asyncio.sleep(5 * INTERVAL_SECONDS)
         name, data = parsed(await anext(stream))
@@ -93,8 +93,8 @@ async def test_a_slow_reader_gets_the_whole_view_instead_of_a_backlog() -> None:
 
 async def test_a_failing_look_does_not_end_the_streams() -> None:
     looks = Looks()
-    feed = Feed(looks, INTERVAL_SECONDS)
-    async with aclosing(feed.events()) as stream:
+    views = ViewStream(looks, INTERVAL_SECONDS)
+    async with aclosing(views.events()) as stream:
         await anext(stream)
         looks.failing = True
         await asyncio.sleep(3 * INTERVAL_SECONDS)
@@ -104,14 +104,14 @@ async def test_a_failing_look_does_not_end_the_streams() -> None:
 
 
 async def test_close_ends_every_stream() -> None:
-    feed = Feed(Looks(), INTERVAL_SECONDS)
+    views = ViewStream(Looks(), INTERVAL_SECONDS)
 
     async def count() -> int:
-        return len([event async for event in feed.events()])
+        return len([event async for event in views.events()])
 
     watching = [asyncio.create_task(count()) for _ in range(3)]
     await asyncio.sleep(2.5 * INTERVAL_SECONDS)
-    feed.close()
+    views.close()
     async with asyncio.timeout(30):
         assert all(number >= 1 for number in await asyncio.gather(*watching))
         assert await count() == 0
