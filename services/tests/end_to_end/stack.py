@@ -138,19 +138,19 @@ def ports_of_a_stack() -> dict[str, int]:
     return dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
 
 
-def environment(ports: dict[str, int]) -> dict[str, str]:
-    """What the supervisor finds in its environment: the ports, and nothing of the tester's own settings."""
+def environment(ports: dict[str, int], **settings: str) -> dict[str, str]:
+    """What the supervisor finds in its environment: the ports and settings, and nothing of the tester's own."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return {**inherited, **{name: str(port) for name, port in ports.items()}, "PYTHONUNBUFFERED": "1"}
+    return {**inherited, **{name: str(port) for name, port in ports.items()}, **settings, "PYTHONUNBUFFERED": "1"}
 
 
 @contextlib.contextmanager
-def running(data: Path, ports: dict[str, int]) -> Iterator[Stack]:
+def running(data: Path, ports: dict[str, int], **settings: str) -> Iterator[Stack]:
     """Starts `sharehouse up --demo` and stops it at the end, whatever happened; its output: up.log beside data."""
     with (data.parent / "up.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "services.command", "up", "--demo", "--data", str(data)],
-            env=environment(ports),
+            env=environment(ports, **settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
