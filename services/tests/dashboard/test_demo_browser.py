@@ -33,6 +33,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 PASSWORD = "the demo's password"
 WORKER = "demo.miner"
 PATIENT = 90_000
+# On a slow machine, with a new block every second, many of the first shares come too late for their pool.
+WORKING = re.compile(r"^All is well: 1 miner, 1 pool|of the shares of the last 24 hours were refused\.$")
 
 
 async def test_the_demo_in_a_browser(tmp_path: Path, browser: Browser) -> None:
@@ -49,10 +51,19 @@ async def test_the_demo_in_a_browser(tmp_path: Path, browser: Browser) -> None:
             watch.complaints[:] = [one for one in watch.complaints if "401" not in one]
             await shares_show_up_live(page)
             await every_page_has_what_the_demo_did(page)
-            await shares_are_narrowed_and_exported(page, stack)
+            # What is still on its way would be in one count and not in the next.
+            with stack.miner_held():
+                await asyncio.to_thread(
+                    eventually, lambda: _all_stored(stack), within_seconds=60, what="the pool's log is in the store"
+                )
+                await shares_are_narrowed_and_exported(page, stack)
             assert watch.complaints == []
             await the_database_hangs_dies_and_comes_back(page, url, stack)
             assert watch.hosts == {urlsplit(url).netloc}
+
+
+def _all_stored(stack: Stack) -> bool:
+    return set(stack.accepted_hashes()) == set(stack.pool_log())
 
 
 async def log_in(page: Page) -> None:
@@ -65,7 +76,7 @@ async def log_in(page: Page) -> None:
 
 async def shares_show_up_live(page: Page) -> None:
     await expect(page.locator("#connection")).to_have_text("Live")
-    await expect(page.locator(".sentence")).to_contain_text("All is well: 1 miner, 1 pool", timeout=PATIENT)
+    await expect(page.locator(".sentence")).to_have_text(WORKING, timeout=PATIENT)
     accepted = cell(page, WORKER, "accepted")
     before = await accepted.inner_text()
     await expect(accepted).not_to_have_text(before, timeout=PATIENT)
@@ -118,7 +129,7 @@ async def shares_are_narrowed_and_exported(page: Page, stack: Stack) -> None:
     total = sums["accepted"]
     assert (total > 0, sums["rejected_by_reason"], sums["workers"]) == (True, {}, 1)
     stored = stack.rows("SELECT count() FROM shares WHERE verdict = 'accepted' AND actual_difficulty >= 0.00001")
-    assert 0 < total <= int(stored[0][0])
+    assert total == int(stored[0][0])
     assert await serious_issues(page) == []
     for form in ("CSV", "JSON", "Parquet"):
         assert await exported(page, form) == total
@@ -158,6 +169,6 @@ async def the_database_hangs_dies_and_comes_back(page: Page, url: str, stack: St
     # It is killed while it hangs, and what runs the stack starts it again.
     os.kill(database, signal.SIGKILL)
     await expect(page.locator("#connection")).to_have_text("Live", timeout=PATIENT)
-    await expect(page.locator(".sentence")).to_contain_text("All is well", timeout=PATIENT)
+    await expect(page.locator(".sentence")).to_have_text(WORKING, timeout=PATIENT)
     await expect(page.locator("body")).not_to_have_class(re.compile("away"))
     await expect(accepted).not_to_have_text(before, timeout=PATIENT)
