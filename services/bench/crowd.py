@@ -19,14 +19,17 @@ _AT_ONCE: Final = 200
 
 
 class CrowdMiner(asyncio.Protocol):
-    """One miner. ``ready`` is done once a job is there; ``latencies`` are seconds from each submit to its answer."""
+    """One miner. ``ready`` is done once a job is there; ``latencies`` are seconds from each submit to its answer.
 
-    def __init__(self, worker: str, on_job: Callable[[], None]) -> None:
+    With ``on_line`` it only looks whether a whole line has come, for what reading costs is no subject here.
+    """
+
+    def __init__(self, worker: str) -> None:
+        self.on_line: Callable[[], None] | None = None
         self.ready = asyncio.get_running_loop().create_future()
         self.latencies: list[float] = []
         self.refused: list[tuple[int, str]] = []
         self._worker = worker
-        self._on_job = on_job
         self._session = PoolSession("crowd")
         self._sent_at: deque[float] = deque()
         self._extranonce2 = 0
@@ -41,6 +44,10 @@ class CrowdMiner(asyncio.Protocol):
         transport.write(self._session.outgoing())
 
     def data_received(self, data: bytes) -> None:
+        if self.on_line is not None:
+            if data.endswith(b"\n"):
+                self.on_line()
+            return
         for event in self._session.receive(data):
             match event:
                 case SubmitAnswered(_, error):
@@ -49,7 +56,6 @@ class CrowdMiner(asyncio.Protocol):
                         self.refused.append(error)
                 case JobReceived(job):
                     self._job = job
-                    self._on_job()
                 case Subscribed(_, size):
                     self._extranonce2_size = size
         if self._extranonce2_size and self._job and not self.ready.done():
@@ -69,14 +75,14 @@ class CrowdMiner(asyncio.Protocol):
         self.transport.write(self._session.outgoing())
 
 
-async def gather(port: int, miners: int, on_job: Callable[[], None] = lambda: None) -> list[CrowdMiner]:
+async def gather(port: int, miners: int) -> list[CrowdMiner]:
     """Connects so many miners and waits until each has a job."""
     opening = asyncio.Semaphore(_AT_ONCE)
     loop = asyncio.get_running_loop()
 
     async def one(number: int) -> CrowdMiner:
         async with opening:
-            _, miner = await loop.create_connection(lambda: CrowdMiner(f"crowd.{number}", on_job), "127.0.0.1", port)
+            _, miner = await loop.create_connection(lambda: CrowdMiner(f"crowd.{number}"), "127.0.0.1", port)
             await miner.ready
             return miner
 

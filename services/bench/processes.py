@@ -27,6 +27,16 @@ def cpu_seconds(*pids: int) -> float:
     return ticks / TICKS_A_SECOND
 
 
+def precise_cpu_seconds(*pids: int) -> float:
+    """The same to the nanosecond, for what takes a few milliseconds; of threads that live now."""
+    nanoseconds = 0
+    for pid in pids:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/schedstat") as schedstat:
+                nanoseconds += int(schedstat.read().split()[0])
+    return nanoseconds / 1e9
+
+
 def pin(pid: int, core: int) -> None:
     """Lets a process with all its threads run on one core alone."""
     for thread in os.listdir(f"/proc/{pid}/task"):

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from services.bench import announcing_pool, bare_relay
 from services.bench.processes import free_port, service, wait_for_clickhouse, wait_for_port
 from services.bench.share_load import EVERY_HASH
 from services.demo.options import DemoPoolOptions
-from services.demo.server import serve as serve_pool
 from services.proxy.options import Limits, PoolOptions, ProxyOptions
 from services.proxy.server import serve as serve_proxy
 from services.proxy.vardiff import VardiffOptions
@@ -49,28 +49,27 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """``relay``, ``proxy`` and ``crew`` lead to the same pool, which listens on ``pool_port``.
+    """``relay``, ``bare``, ``proxy`` and ``crew`` lead to the same pool, which announces a job at ``trigger_port``.
 
-    ``crew`` is several proxy processes on one port, where they were asked for. Shares end in ``clickhouse``.
+    ``bare`` is a relay in Python, ``crew`` several proxy processes on one port, where they were asked for. Shares end
+    in ``clickhouse``.
     """
 
-    pool_port: int
+    trigger_port: int
     relay: Way
+    bare: Way | None
     proxy: Way
     crew: Way | None
     clickhouse: ClickHouseAddress
 
 
 @contextlib.contextmanager
-def rig(
-    *, refresh_seconds: float = _NEVER_SECONDS, mode: Mode = "dedicated", one_in: int = 1, workers: int = 1
-) -> Iterator[Rig]:
+def rig(*, mode: Mode = "dedicated", one_in: int = 1, workers: int = 1, bare: bool = False) -> Iterator[Rig]:
     """Starts everything, with every limit lifted that a load from one address would hit.
 
     The relay and the proxy run on MEASURED_CORE, everything else, the caller too, on OTHER_CORE. The pool validates
-    every share, of 12 merkle branches; it sends its job again every ``refresh_seconds``. In shared mode the
-    proxy's pool may be a harder one, which takes one share in ``one_in``. More than one of ``workers`` make a crew
-    beside the proxy.
+    every share, of 12 merkle branches. In shared mode the proxy's pool may be a harder one, which takes one share in
+    ``one_in``. More than one of ``workers`` make a crew beside the proxy.
     """
     os.sched_setaffinity(0, {OTHER_CORE})
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as running:
@@ -78,11 +77,13 @@ def rig(
         address = ClickHouseAddress(port=free_port(), password="bench")
         embedded = EmbeddedOptions(data=folder / "clickhouse", port=address.port, password=address.password)
         running.enter_context(service(serve_clickhouse, embedded, core=OTHER_CORE))
-        pool = _pool(folder / "pool", EVERY_HASH, refresh_seconds)
-        harder = pool if one_in == 1 else _pool(folder / "harder", EVERY_HASH * 2 * one_in, refresh_seconds)
+        pool = _pool(folder / "pool", EVERY_HASH)
+        harder = pool if one_in == 1 else _pool(folder / "harder", EVERY_HASH * 2 * one_in)
+        triggers = {pool.port: free_port(), harder.port: free_port()}
         for one in {pool.port: pool, harder.port: harder}.values():
-            running.enter_context(service(serve_pool, one, core=OTHER_CORE))
-            wait_for_port(one.port)
+            announcing = announcing_pool.AnnouncingPoolOptions(one, triggers[one.port])
+            running.enter_context(service(announcing_pool.serve, announcing, core=OTHER_CORE))
+            wait_for_port(triggers[one.port])
         wait_for_clickhouse(address.port)
         asyncio.run(migrate(address))
         proxy = ProxyOptions(
@@ -106,8 +107,9 @@ def rig(
         )
         ours = running.enter_context(_proxies("proxy", proxy, 1))
         crew = running.enter_context(_proxies("crew", proxy, workers)) if workers > 1 else None
+        copier = running.enter_context(_bare_relay(pool.port)) if bare else None
         relay = running.enter_context(_haproxy(folder, pool.port))
-        yield Rig(pool.port, relay, ours, crew, address)
+        yield Rig(triggers[harder.port], relay, copier, ours, crew, address)
 
 
 @contextlib.contextmanager
@@ -130,7 +132,7 @@ def _proxies(name: str, options: ProxyOptions, workers: int) -> Iterator[Way]:
         yield Way(name, port, tuple(pids), metrics_ports)
 
 
-def _pool(folder: Path, difficulty: float, refresh_seconds: float) -> DemoPoolOptions:
+def _pool(folder: Path, difficulty: float) -> DemoPoolOptions:
     return DemoPoolOptions(
         folder,
         port=free_port(),
@@ -138,8 +140,18 @@ def _pool(folder: Path, difficulty: float, refresh_seconds: float) -> DemoPoolOp
         minimum_difficulty=EVERY_HASH,
         network_difficulty=_NETWORK_DIFFICULTY,
         merkle_branches=_MERKLE_BRANCHES,
-        refresh_seconds=refresh_seconds,
+        refresh_seconds=_NEVER_SECONDS,
     )
+
+
+@contextlib.contextmanager
+def _bare_relay(pool_port: int) -> Iterator[Way]:
+    """A relay in Python to the pool."""
+    port = free_port()
+    options = bare_relay.BareRelayOptions(port, pool_port)
+    with service(bare_relay.serve, options, core=MEASURED_CORE) as pid:
+        wait_for_port(port)
+        yield Way("bare", port, (pid,))
 
 
 @contextlib.contextmanager
