@@ -25,7 +25,7 @@ from services.proxy.spool_metrics import SpoolMetrics
 from services.proxy.unrecorded import UnrecordedShares
 from services.stratum.header import compile_merkle_root
 from services.warehouse.shipper import Shipper
-from services.warehouse.spool import Spool
+from services.warehouse.spool import GATHER_SECONDS, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _FAREWELL_SECONDS: Final = 1.0
+_MOST_GATHERING: Final = 2
+"""Processes of one machine that share its shares commit them less often each, as far as miners can wait for that."""
 _ALLOCATIONS_BETWEEN_COLLECTIONS: Final = 10_000
 """Python's 700 cost 4 % of the proxy's time under load."""
 _COLLECTIONS_BETWEEN_OLDER: Final = (5, 2)
@@ -65,7 +67,8 @@ class Proxy:
     async def __aenter__(self) -> Proxy:
         """Raises OSError, in one sentence, for a folder or a port that cannot be used."""
         options = self._options
-        self.spool = spool = Spool.open(options.spool, max_bytes=options.spool_max_bytes)
+        gather_seconds = GATHER_SECONDS * min(options.workers, _MOST_GATHERING)
+        self.spool = spool = Spool.open(options.spool, max_bytes=options.spool_max_bytes, gather_seconds=gather_seconds)
         self._shipper = Shipper(options.spool, spool, options.clickhouse)
         instance = str(spool.segment)
         unrecorded, sessions = UnrecordedShares(options.name, instance), SessionBook(options.name, instance)

@@ -2,8 +2,8 @@
 
 The event-loop thread packs a row and appends it to the group that is gathering. A writer thread takes the group,
 commits it to the segment (services.warehouse.segment) and has the callbacks run on the loop: one wake-up per group.
-At rest a row waits for one fsync, 0.5 ms measured; under load the writer lets a group gather for GATHER_SECONDS, since
-a commit costs the same CPU time whatever is in it.
+At rest a row waits for one fsync, 0.5 ms measured; under load the writer lets a group gather for a while, since a
+commit costs the same CPU time whatever is in it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ log = structlog.get_logger()
 
 GROUP_ROWS: Final = 10_000
 GATHER_SECONDS: Final = 0.004
-"""The least time between two commits: at most so long does a share wait for others."""
 CANDIDATE_RESERVE_BYTES: Final = 64 * 1024 * 1024
 _HELD_BACK_ROWS: Final = 10_000
 _OTHERS_EVERY_SECONDS: Final = 2.0
@@ -70,7 +69,7 @@ class Spool:
     candidates for which even their reserve had no room.
     """
 
-    def __init__(self, segment: Segment, folder: Path, max_bytes: int) -> None:
+    def __init__(self, segment: Segment, folder: Path, max_bytes: int, gather_seconds: float) -> None:
         self.held = segment
         self.unrecorded_shares = 0
         self.unrecorded_candidates = 0
@@ -78,6 +77,7 @@ class Spool:
         self.group_commits = 0
         self._folder = folder
         self._max_bytes = max_bytes
+        self._gather_seconds = gather_seconds
         self._others_bytes = 0
         self._others_measured = -_OTHERS_EVERY_SECONDS
         self._encoder = RowEncoder(segment.id)
@@ -94,13 +94,14 @@ class Spool:
         self._writer.start()
 
     @classmethod
-    def open(cls, folder: Path, *, max_bytes: int) -> Spool:
+    def open(cls, folder: Path, *, max_bytes: int, gather_seconds: float = GATHER_SECONDS) -> Spool:
         """A new segment in `folder`, which is made if need be. `max_bytes` bounds what all the folder's segments hold.
 
+        Between two commits there are `gather_seconds` at least: at most so long does a share wait for others.
         Raises OSError if the folder cannot be written.
         """
         try:
-            return cls(Segment.create(folder), folder, max_bytes)
+            return cls(Segment.create(folder), folder, max_bytes, gather_seconds)
         except sqlite3.Error as error:
             raise OSError(f"cannot open a spool in {folder}: {error}") from error
 
@@ -208,7 +209,7 @@ class Spool:
             self._ready.wait(_PROBE_EVERY_SECONDS if self._held_back or not self.is_recording else None)
             if (early := next_at - time.monotonic()) > 0:
                 time.sleep(early)
-            next_at = time.monotonic() + GATHER_SECONDS
+            next_at = time.monotonic() + self._gather_seconds
             with self._gathering:
                 self._ready.clear()
                 group, self._group = self._group, _Group()

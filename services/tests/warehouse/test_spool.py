@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -66,6 +67,19 @@ async def test_a_share_is_on_disk_when_its_callback_runs(spool: Spool, generator
         spool.append_share(make_share(generator), on_durable)
         await done.wait()
         assert seen[-1] == count
+
+
+async def test_between_two_commits_is_the_time_that_was_asked_for(folder: Path, generator: random.Random) -> None:
+    spool = Spool.open(folder, max_bytes=ROOM, gather_seconds=0.2)
+    try:
+        verdicts, began = Verdicts(), time.monotonic()
+        for count in range(1, 4):
+            spool.append_share(make_share(generator), verdicts)
+            await verdicts.count(count)
+        assert time.monotonic() - began >= 2 * 0.2
+        assert spool.group_commits == 3
+    finally:
+        await spool.close()
 
 
 async def test_what_gathers_is_one_commit_in_order(spool: Spool, generator: random.Random) -> None:
