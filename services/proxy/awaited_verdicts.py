@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.proxy.upstream import Upstream
     from services.stratum.message import Response
 
     # The pool's answer and what it refuses with; both None: no verdict came.
@@ -19,43 +20,28 @@ _MAX_FORGOTTEN: Final = 1024
 class AwaitedVerdicts:
     """By the number of the submit. Whoever waits is told once, later, whatever happens.
 
-    A verdict that does not come within ``timeout_seconds`` is given up; ``forget`` hears of its number when not even a
-    late one is counted any more. ``silent`` is called where the pool has owed something for ``silent_seconds`` and sent
-    nothing that shows it works, ``settled`` when the last one is given up.
+    A verdict that does not come within ``verdict_timeout_seconds`` is given up. The connection ends where the pool has
+    owed something for ``silent_seconds`` and sent nothing that shows it works.
     """
 
     __slots__ = (
-        "_forget",
         "_forgotten",
         "_loop",
         "_owed_since",
-        "_settled",
         "_silence",
-        "_silent",
-        "_silent_seconds",
         "_timeout",
         "_timeout_seconds",
+        "_upstream",
         "_waiting",
     )
 
-    def __init__(
-        self,
-        timeout_seconds: float,
-        silent_seconds: float,
-        *,
-        forget: Callable[[int], None],
-        silent: Callable[[], None],
-        settled: Callable[[], None],
-    ) -> None:
-        self._timeout_seconds = timeout_seconds
-        self._silent_seconds = silent_seconds
-        self._forget = forget
-        self._silent = silent
-        self._settled = settled
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._timeout_seconds = upstream.pool.limits.verdict_timeout_seconds
         self._loop = asyncio.get_running_loop()
         # When each went up, and who waits. The timeout is one for all, so the order is by age.
         self._waiting: dict[int, tuple[float, Verdict]] = {}
-        self._forgotten: dict[int, None] = {}
+        self._forgotten: dict[int, None] | None = None
         self._owed_since: float | None = None
         self._timeout: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
@@ -92,6 +78,10 @@ class AwaitedVerdicts:
         for _, on_verdict in waiting.values():
             on_verdict(None, None)
 
+    @property
+    def _silent_seconds(self) -> float:
+        return self._upstream.patience.silent_seconds
+
     def _give_up_old(self) -> None:
         oldest_allowed = self._loop.time() - self._timeout_seconds
         self._timeout = None
@@ -104,15 +94,17 @@ class AwaitedVerdicts:
             del self._waiting[number]
             self._remember(number)
             on_verdict(None, None)
-        self._settled()
+        self._upstream.end_if_retired()
 
     def _remember(self, number: int) -> None:
         """Keeps the last few numbers known, so that late answers are counted."""
+        if self._forgotten is None:
+            self._forgotten = {}
         self._forgotten[number] = None
         if len(self._forgotten) > _MAX_FORGOTTEN:
             oldest = next(iter(self._forgotten))
             del self._forgotten[oldest]
-            self._forget(oldest)
+            self._upstream.forget(oldest)
 
     def _watch_silence(self) -> None:
         self._silence = None
@@ -120,6 +112,6 @@ class AwaitedVerdicts:
             return
         due = self._owed_since + self._silent_seconds
         if self._loop.time() >= due:
-            self._silent()
+            self._upstream.end("the pool is silent: neither verdicts nor jobs come", conclusive=True)
         else:
             self._silence = self._loop.call_at(due, self._watch_silence)

@@ -58,14 +58,18 @@ class JobFeed:
     @property
     def due(self) -> float:
         """When ``tick`` may have something to do, on the clock."""
-        if self.current is None:
+        current = self.current
+        if current is None:
             return math.inf
-        return min(self._again_due, self.difficulty.due if self.is_live else math.inf)
+        due = self.sent_at + self._pool.proxy.silence_seconds
+        if self._news_due < due:
+            due = self._news_due
+        return min(due, self.difficulty.due) if current.work.upstream.is_alive else due
 
     def tick(self, now: float) -> None:
         """Sends the current job again where that is due, or where the difficulty is another one by now."""
         self.difficulty.look(now)
-        if self.difficulty.is_news or now >= self._again_due:
+        if self.difficulty.is_news or now >= min(self.sent_at + self._pool.proxy.silence_seconds, self._news_due):
             self.send_again()
 
     def send(self, work: Work, *, moved: bool) -> None:
@@ -105,10 +109,6 @@ class JobFeed:
         self._news_due = self._clock() + DIFFICULTY_PATIENCE_SECONDS
         return True
 
-    @property
-    def _again_due(self) -> float:
-        return min(self.sent_at + self._pool.proxy.silence_seconds, self._news_due)
-
     def _advanced_ntime(self, work: Work) -> int:
         """The job's, with the time that passed since it came from the pool."""
         passed, ntime = int(self._clock() - work.received_seconds), work.job.ntime
@@ -125,7 +125,8 @@ class JobFeed:
             difficulty.pool = UNTOLD_DIFFICULTY
         if self.current is None:
             difficulty.begin(now)
-        self._tell_difficulty()
+        if (change := difficulty.change()) is not None:
+            self._session.set_difficulty(change)
         layout = self._place.layout
         assert layout is not None and difficulty.told is not None
         sent = SentJob(new_job_id(), work, layout, ntime, difficulty.told, difficulty.pool, self._mask.agreed)

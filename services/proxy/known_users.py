@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 _MAX_USERS: Final = 65_536
 _MAX_DOUBLINGS: Final = 5
 
 
-@dataclass(slots=True)
-class _Standing:
-    refusals: int = 0
-    ask_at: float = math.inf
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """So many times; the pool may be asked again from a time on, by the loop's clock."""
+
+    times: int
+    ask_at: float
 
 
 class KnownUsers:
@@ -28,31 +30,33 @@ class KnownUsers:
     def __init__(self, pause_seconds: float) -> None:
         self._pause_seconds = pause_seconds
         self._loop = asyncio.get_running_loop()
-        self._users: dict[str, _Standing] = {}
+        self._users: dict[str, _Refused | None] = {}
 
     def __len__(self) -> int:
         return len(self._users)
 
     def ask(self, user: str) -> bool:
         """Whether the pool is to be asked now; from then on it is known to have been."""
-        standing = self._users.get(user)
-        if standing is None:
+        if user not in self._users:
             if len(self._users) == _MAX_USERS:
                 del self._users[next(iter(self._users))]
-            self._users[user] = _Standing()
+            self._users[user] = None
             return True
-        if self._loop.time() < standing.ask_at:
+        refused = self._users[user]
+        if refused is None or self._loop.time() < refused.ask_at:
             return False
-        standing.ask_at = math.inf
+        self._users[user] = replace(refused, ask_at=math.inf)
         return True
 
     def accepted(self, user: str) -> None:
         """The pool knows the name."""
-        if (standing := self._users.get(user)) is not None:
-            standing.refusals, standing.ask_at = 0, math.inf
+        if user in self._users:
+            self._users[user] = None
 
     def refused(self, user: str) -> None:
         """The pool does not know the name, for now."""
-        if (standing := self._users.get(user)) is not None:
-            pause_seconds = self._pause_seconds * 2.0 ** min(standing.refusals, _MAX_DOUBLINGS)
-            standing.refusals, standing.ask_at = standing.refusals + 1, self._loop.time() + pause_seconds
+        if user in self._users:
+            refused = self._users[user]
+            times = 0 if refused is None else refused.times
+            pause_seconds = self._pause_seconds * 2.0 ** min(times, _MAX_DOUBLINGS)
+            self._users[user] = _Refused(times + 1, self._loop.time() + pause_seconds)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from services.proxy.dialer import Dialer
-from services.stratum.extranonce_space import ExtranonceSpace, shared_extranonce1_size, shared_room
+from services.stratum.extranonce_space import ExtranonceSpace, SoleSpace, shared_extranonce1_size, shared_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ class Line:
         self._is_shared = pool.is_shared
         self._room = room
         self._dialer = Dialer(pool, self)
-        self._space: ExtranonceSpace | None = None
+        self._space: ExtranonceSpace | SoleSpace | None = None
         self._telling: Iterator[Miner] | None = None
         self._has_more_news = False
         self._job_since: float | None = None
@@ -84,19 +84,19 @@ class Line:
         """There was no place for a miner, whatever the sizes promise: it takes one only once another one has left."""
         self._room = len(self.miners)
 
-    def space(self, upstream: Upstream) -> ExtranonceSpace:
+    def space(self, upstream: Upstream) -> ExtranonceSpace | SoleSpace:
         """Where the miners of the upstream's current job have their places."""
-        current = upstream.current
+        current, space = upstream.current, self._space
         extranonce = current.extranonce if current is not None else upstream.extranonce
-        if self._space is None or self._space.source != (upstream.number, extranonce):
+        if space is None or space.unique != upstream.number or space.pool != extranonce:
             numbers = self._pool.miner_numbers
             if self._is_shared:
                 own_size = shared_extranonce1_size(extranonce[1])
-                self._space = ExtranonceSpace(extranonce, upstream.number, numbers, own_size)
+                self._space = space = ExtranonceSpace(extranonce, upstream.number, numbers, own_size)
                 self._learn_room(shared_room(extranonce[1]))
             else:
-                self._space = ExtranonceSpace(extranonce, upstream.number, numbers)
-        return self._space
+                self._space = space = SoleSpace(extranonce, upstream.number, numbers)
+        return space
 
     # PoolUser
 
@@ -130,22 +130,22 @@ class Line:
         if self._telling is not None:
             self._has_more_news = True
             return
+        if len(self.miners) == 1:
+            for miner in tuple(self.miners):
+                self._tell_miner(miner)
+            self._told()
+            return
         self._telling = iter(tuple(self.miners))
         self._tell_on()
 
     def _tell_on(self) -> None:
         told = 0
         assert self._telling is not None
-        for told, miner in enumerate(islice(self._telling, PORTION), 1):  # noqa: B007
-            upstream = self.upstream
-            # Who left meanwhile has nothing to do with it; who has no upstream will be told of the next.
-            if upstream is None or miner not in self.miners:
-                continue
-            try:
-                miner.follow(upstream)
-            except Exception:
-                log.exception("miner_error", miner=miner.address)
-                miner.fail("internal error")
+        for miner in islice(self._telling, PORTION):
+            told += 1
+            # Who left meanwhile has nothing to do with it.
+            if miner in self.miners:
+                self._tell_miner(miner)
         if told == PORTION:
             asyncio.get_running_loop().call_soon(self._tell_on)
             return
@@ -153,6 +153,20 @@ class Line:
         if self._has_more_news:
             self._has_more_news = False
             self._tell()
-        elif self._job_since is not None:
+        else:
+            self._told()
+
+    def _tell_miner(self, miner: Miner) -> None:
+        upstream = self._dialer.upstream
+        if upstream is None:
+            return  # the next one will be told of
+        try:
+            miner.follow(upstream)
+        except Exception:
+            log.exception("miner_error", miner=miner.address)
+            miner.fail("internal error")
+
+    def _told(self) -> None:
+        if self._job_since is not None:
             self._pool.lines.fanned_out(self._job_since)
             self._job_since = None

@@ -110,7 +110,7 @@ class Miner:
         self._feed = JobFeed(pool, self.session, self._place, self.mask, clock)
         self.jobs = self._feed.jobs
         self._session_id = token_hex(8)
-        self._waiting: list[Callable[[Upstream], bool]] = []
+        self._waiting: tuple[Callable[[Upstream], bool], ...] = ()
         self._followed: Upstream | None = None
         self._suggested: float | None = None
         self._takes_extranonce = self._spoke_stratum = self._asked_subscribe = False
@@ -171,10 +171,12 @@ class Miner:
     @property
     def next_due(self) -> float:
         """When ``tick`` should be called next, on the clock."""
-        due = min(self._heard_at + self.pool.limits.idle_seconds, self._handshake_due)
-        if self._leave_at is not None:
-            return min(due, self._leave_at)
-        return min(due, self._feed.due)
+        due = self._heard_at + self.pool.limits.idle_seconds
+        # Asked after every job, so it is short where all is as usual.
+        if not self._asked_subscribe:
+            due = min(due, self._handshake_due)
+        own = self._feed.due if self._leave_at is None else self._leave_at
+        return own if own < due else due
 
     @property
     def _handshake_due(self) -> float:
@@ -204,14 +206,16 @@ class Miner:
                 upstream.suggest_difficulty(self._suggested)
         if upstream.difficulty is not None:
             difficulty.pool = upstream.difficulty
-        self.mask.follow(upstream.version_mask)
+        if upstream.version_mask != self.mask.pool:
+            self.mask.follow(upstream.version_mask)
         if self._waiting and not self._answer_waiting(upstream):
             return
-        self._tell_mask()
+        if self.mask.untold:
+            self._tell_mask()
         if self.is_subscribed:
-            if upstream.current is not None:
-                self._take_job(upstream.current)
-            if self._feed.follow_pool_difficulty():
+            work = upstream.current
+            is_sent = work is not None and self._take_job(work)
+            if not is_sent and self._feed.follow_pool_difficulty():
                 self.wake()
         if self.session.has_outgoing:
             self.wake()
@@ -221,17 +225,20 @@ class Miner:
         while self._waiting:
             if not self._waiting[0](upstream):
                 return False
-            del self._waiting[0]
+            self._waiting = self._waiting[1:]
             self._handshake_began = self._clock()
         return True
 
-    def _take_job(self, work: Work) -> None:
+    def _take_job(self, work: Work) -> bool:
+        """Whether the job is new to the miner, and was sent, with the difficulty that is for it."""
         current = self._feed.current
         if (current is not None and current.work is work) or self._leave_at is not None:
-            return
+            return False
         moved = not self._place.is_in(work.upstream)
-        if not moved or self._follow_extranonce(work.upstream):
-            self._feed.send(work, moved=moved)
+        if moved and not self._follow_extranonce(work.upstream):
+            return False
+        self._feed.send(work, moved=moved)
+        return True
 
     # What the miner says
 
@@ -265,7 +272,7 @@ class Miner:
             self.user_agent = asked.subscribe.user_agent
         upstream = self._join()
         if self._place.layout is None:
-            self._waiting.append(lambda ready: self._answer_subscribe(asked.reply, ready))
+            self._waiting += (lambda ready: self._answer_subscribe(asked.reply, ready),)
             if upstream is not None:
                 self.follow(upstream)
         else:
@@ -311,7 +318,7 @@ class Miner:
         if (upstream := self._join()) is not None:
             self.mask.follow(upstream.version_mask)
         if self.mask.pool is None:
-            self._waiting.append(lambda _: self._answer_configure(asked))
+            self._waiting += (lambda _: self._answer_configure(asked),)
         else:
             self._answer_configure(asked)
 

@@ -120,7 +120,7 @@ class MinerConnection(asyncio.Protocol):
             pool,
             host_and_port(self._host, self._port),
             conduct=pool.gate.enter(self._host),
-            clock=self._loop.time,
+            clock=pool.clock,
             wake=self._wake,
             close=self.close,
         )
@@ -150,7 +150,7 @@ class MinerConnection(asyncio.Protocol):
             self.close("internal error")
         if self.miner.conduct.is_mostly_invalid(self._pool.gate.clock()):
             self._condemn()
-        self._flush()
+        self.flush()
         if not self._why:
             self._pace(taken)
 
@@ -238,9 +238,10 @@ class MinerConnection(asyncio.Protocol):
     def _wake(self) -> None:
         if not self._flush_due and not self._why:
             self._flush_due = True
-            self._loop.call_soon(self._flush)
+            self._pool.outbox.add(self)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Sends what has gathered, and looks when to wake up next."""
         self._flush_due = False
         transport = self._transport
         if transport is None or self._why:
@@ -266,7 +267,7 @@ class MinerConnection(asyncio.Protocol):
         except Exception:
             log.exception("miner_error", miner=self.miner.address)
             self.close("internal error")
-        self._flush()
+        self.flush()
         if not self._why:
             self._fall_due_at(self.miner.next_due)
 

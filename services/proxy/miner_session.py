@@ -127,7 +127,8 @@ class MinerSession:
     def __init__(self, max_line_bytes: int) -> None:
         self._lines = LineBuffer(max_line_bytes)
         self._order = ReplyOrder()
-        self._out = bytearray()
+        # Immutable: nearly always it is one line, which then is copied nowhere.
+        self._out = b""
         self._finished = False
 
     @property
@@ -142,8 +143,7 @@ class MinerSession:
 
     def outgoing(self) -> bytes:
         """The bytes to send now; empties the queue."""
-        data = bytes(self._out)
-        self._out.clear()
+        data, self._out = self._out, b""
         return data
 
     def receive(self, data: bytes) -> Iterator[Event]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from services.proxy.miner import Miner
     from services.proxy.upstream import Upstream
     from services.stratum.extranonce import ExtranonceLayout
-    from services.stratum.extranonce_space import ExtranonceSpace
+    from services.stratum.extranonce_space import ExtranonceSpace, SoleSpace
 
 
 class Move(Enum):
@@ -33,7 +33,7 @@ class Place:
         self.layout: ExtranonceLayout | None = None
         self._miner = miner
         self._line: Line | None = None
-        self._space: ExtranonceSpace | None = None
+        self._space: ExtranonceSpace | SoleSpace | None = None
 
     @property
     def upstream(self) -> Upstream | None:
@@ -68,13 +68,13 @@ class Place:
 
     def is_in(self, upstream: Upstream) -> bool:
         """Whether the place is in the space of the upstream's current job."""
-        return self._space_of(upstream) is self._space
+        return self._line is not None and self._line.space(upstream) is self._space
 
-    def _space_of(self, upstream: Upstream) -> ExtranonceSpace:
+    def _space_of(self, upstream: Upstream) -> ExtranonceSpace | SoleSpace:
         assert self._line is not None
         return self._line.space(upstream)
 
-    def _enter(self, space: ExtranonceSpace, layout: ExtranonceLayout | None) -> bool:
+    def _enter(self, space: ExtranonceSpace | SoleSpace, layout: ExtranonceLayout | None) -> bool:
         if layout is None:
             return False
         self._give_back()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 from secrets import randbits
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import structlog
 from services.proxy.deadlines import Deadlines
 from services.proxy.difficulty_policy import DedicatedDifficulty, SharedDifficulty
 from services.proxy.lines import Lines
+from services.proxy.outbox import Outbox
 from services.proxy.pool_latency import PoolLatency
 from services.proxy.prober import Prober
 from services.proxy.route import Route, RouteChange
@@ -59,6 +61,9 @@ class Pool:
         self.sessions = sessions
         self.seen = SeenHeaders()
         self.deadlines = Deadlines()
+        self.outbox = Outbox()
+        self.clock = asyncio.get_running_loop().time
+        """Monotonic seconds: one bound method for all miners."""
         self.upstreams: set[Upstream] = set()
         """Every connection to the pool that is not closed, also those that only wait for last verdicts."""
         self.dialers: set[Dialer] = set()

@@ -10,10 +10,7 @@ import structlog
 from services.proxy.pacing import MessageBudget, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from services.proxy.endpoint import PoolEndpoint
-    from services.proxy.pool import Pool
+    from services.proxy.upstream import Upstream
 
 log = structlog.get_logger()
 
@@ -22,33 +19,21 @@ UNASKED_A_SECOND: Final = 100.0
 """In the long run, ten seconds' worth at once: jobs, difficulties and the like. Verdicts do not count."""
 
 
-_MAX_TOLD: Final = 20
+_LOOKED_AT_EVERY: Final = 16
 
 
 class PoolPace:
-    """One connection's. ``go_on`` takes the messages that wait inside, as many as a turn may have."""
+    """One connection's."""
 
-    __slots__ = (
-        "_budget",
-        "_endpoint",
-        "_go_on",
-        "_has_backlog",
-        "_is_flooding",
-        "_loop",
-        "_pool",
-        "_reading",
-        "_told",
-    )
+    __slots__ = ("_budget", "_has_backlog", "_is_flooding", "_loop", "_reading", "_unasked", "_upstream")
 
-    def __init__(self, pool: Pool, endpoint: PoolEndpoint, go_on: Callable[[], None]) -> None:
+    def __init__(self, upstream: Upstream) -> None:
         self._loop = asyncio.get_running_loop()
-        self._pool = pool
-        self._endpoint = endpoint
-        self._go_on = go_on
+        self._upstream = upstream
         self._budget = MessageBudget(UNASKED_A_SECOND, self._loop.time())
         self._reading: Reading | None = None
         self._has_backlog = self._is_flooding = False
-        self._told = 0
+        self._unasked = 0
 
     def begin(self, transport: asyncio.Transport) -> None:
         """From here on the transport can be held."""
@@ -57,13 +42,17 @@ class PoolPace:
     def took(self, messages: int, unasked: int) -> None:
         """Tells what was handled in this turn, and of that what nobody had asked for."""
         self._has_backlog = messages == MESSAGES_A_TURN
-        if self._reading is None:
+        self._unasked += unasked
+        # Looked at now and then only: a notify comes on a thousand connections at once.
+        if self._reading is None or (self._unasked < _LOOKED_AT_EVERY and not self._has_backlog):
             return
-        if pause_seconds := self._budget.spend(unasked, self._loop.time()):
-            self._pool.metrics.floods.inc()
+        spent, self._unasked = self._unasked, 0
+        if pause_seconds := self._budget.spend(spent, self._loop.time()):
+            pool = self._upstream.pool
+            pool.metrics.floods.inc()
             if not self._is_flooding:
                 self._is_flooding = True
-                log.warning("pool_floods", pool_label=self._pool.name, pool=self._endpoint.address)
+                log.warning("pool_floods", pool_label=pool.name, pool=self._upstream.endpoint.address)
             self._reading.hold("pace")
             self._loop.call_later(pause_seconds, self._resume)
         elif self._has_backlog:
@@ -74,16 +63,11 @@ class PoolPace:
         """Takes all that waits inside: the last verdicts of a pool that has closed."""
         while self._has_backlog:
             self._has_backlog = False
-            self._go_on()
-
-    def may_tell(self) -> bool:
-        """Whether the log has room for one more thing that this connection says."""
-        self._told += 1
-        return self._told <= _MAX_TOLD
+            self._upstream.go_on()
 
     def _resume(self) -> None:
         if self._reading is not None:
             self._reading.release("pace")
         if self._has_backlog:
             self._has_backlog = False
-            self._go_on()
+            self._upstream.go_on()

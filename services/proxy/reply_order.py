@@ -48,6 +48,8 @@ class ReplyOrder:
         if waiting is reply:
             del self._open[reply.key]
             self.count -= 1
+            if not self.count:
+                self._open.clear()  # an emptied dict keeps the room that it once needed
             return line
         if reply.line is not None or not isinstance(waiting, deque):
             return b""  # settled already

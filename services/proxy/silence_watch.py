@@ -6,45 +6,42 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from services.proxy.deadlines import Deadlines
+    from services.proxy.upstream import Upstream
 
 
 class SilenceWatch:
-    """Calls ``silent`` once nothing was heard for ``seconds``; watches from ``begin`` to ``stop``.
+    """Ends the connection once nothing was heard for ``idle_seconds``; watches from ``begin`` to ``stop``.
 
     That proves nothing yet: a pool that lives may have nothing to say. But it answers a new connection, a dead one not.
     """
 
-    __slots__ = ("_deadlines", "_loop", "_seconds", "_silent", "_slot", "heard_at")
+    __slots__ = ("_loop", "_slot", "_upstream", "heard_at")
 
-    def __init__(self, seconds: float, silent: Callable[[], None], deadlines: Deadlines) -> None:
-        self._seconds = seconds
-        self._silent = silent
-        self._deadlines = deadlines
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
         self._loop = asyncio.get_running_loop()
         self._slot: int | None = None
         self.heard_at = self._loop.time()
+        """When the pool sent something last, by the loop's clock."""
 
     def begin(self) -> None:
         """The time counts from when the pool was heard last. Idempotent."""
         if self._slot is None:
-            self._slot = self._deadlines.wake(self, self.heard_at + self._seconds)
-
-    def heard(self) -> None:
-        """The pool sent something."""
-        self.heard_at = self._loop.time()
+            self._slot = self._upstream.pool.deadlines.wake(self, self._due)
 
     def stop(self) -> None:
         """Watches no more."""
         if self._slot is not None:
-            self._deadlines.drop(self, self._slot)
+            self._upstream.pool.deadlines.drop(self, self._slot)
 
     def fall_due(self) -> None:
         """Time has passed."""
         self._slot = None
-        if self._loop.time() >= self.heard_at + self._seconds:
-            self._silent()
+        if self._loop.time() >= self._due:
+            self._upstream.end("the pool is silent")
         else:
             self.begin()
+
+    @property
+    def _due(self) -> float:
+        return self.heard_at + self._upstream.patience.idle_seconds

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from services.proxy.awaited_verdicts import AwaitedVerdicts
+from services.proxy.handshake import Handshake
 from services.proxy.keepalive import keep_alive
 from services.proxy.known_users import KnownUsers
 from services.proxy.pool_pace import MESSAGES_A_TURN, PoolPace
+from services.proxy.pool_remarks import PoolRemarks
 from services.proxy.silence_watch import SilenceWatch
 from services.proxy.state_count import StateCount
 from services.proxy.upstream_listener import Loss
@@ -48,7 +49,6 @@ log = structlog.get_logger()
 
 USER_AGENT: Final = "sharehouse"
 _MAX_QUEUED_BYTES: Final = 1024 * 1024
-_MAX_UNREADABLE: Final = 100
 
 
 class Upstream(asyncio.Protocol):
@@ -58,24 +58,19 @@ class Upstream(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_authorized",
         "_clean_jobs",
-        "_configured",
         "_ended",
-        "_first_users",
         "_flush_due",
+        "_handshake",
         "_loop",
         "_opened_at",
         "_pace",
-        "_patience",
-        "_pool",
+        "_remarks",
         "_retiring",
         "_session",
         "_state",
-        "_subscribed",
         "_timer",
         "_transport",
-        "_unreadable",
         "_users",
         "_waiting",
         "current",
@@ -86,6 +81,8 @@ class Upstream(asyncio.Protocol):
         "is_alive",
         "listener",
         "number",
+        "patience",
+        "pool",
         "silence",
         "version_mask",
     )
@@ -101,27 +98,21 @@ class Upstream(asyncio.Protocol):
         self.current_prevhash = b""
         self.is_alive = False
         """Whether shares can be forwarded."""
-        self._pool, self._first_users = pool, users
-        self._patience = pool.proxy.patience
+        self.pool = pool
+        self._handshake: Handshake | None = Handshake(endpoint, users)
+        self.patience = pool.proxy.patience
         self._loop = asyncio.get_running_loop()
         self._session = PoolSession(USER_AGENT, pool.limits.pool_line_bytes)
         self._transport: asyncio.Transport | None = None
-        self._pace = PoolPace(pool, endpoint, lambda: self.data_received(b""))
+        self._pace = PoolPace(self)
         self._timer: asyncio.TimerHandle | None = None
-        self._configured = self._subscribed = self._authorized = self._ended = self._retiring = self._flush_due = False
-        self._users = KnownUsers(self._patience.refused_seconds)
-        self._waiting = AwaitedVerdicts(
-            pool.limits.verdict_timeout_seconds,
-            self._patience.silent_seconds,
-            forget=self._session.forget,
-            silent=partial(self._silent, "the pool is silent: neither verdicts nor jobs come"),
-            settled=self._end_if_retired,
-        )
-        self._clean_jobs = self._unreadable = 0
+        self._ended = self._retiring = self._flush_due = False
+        self._users = KnownUsers(self.patience.refused_seconds)
+        self._waiting: AwaitedVerdicts | None = None
+        self._clean_jobs = 0
+        self._remarks: PoolRemarks | None = None
         self._state = StateCount()
-        self.silence = SilenceWatch(
-            self._patience.idle_seconds, partial(self.end, "the pool is silent"), pool.deadlines
-        )
+        self.silence = SilenceWatch(self)
         self._opened_at = self._loop.time()
 
     @property
@@ -132,12 +123,12 @@ class Upstream(asyncio.Protocol):
     @property
     def has_lasted(self) -> bool:
         """Whether it was opened long enough ago to be, or to have been, a good one."""
-        return self.age_seconds >= self._patience.steady_seconds
+        return self.age_seconds >= self.patience.steady_seconds
 
     @property
     def is_served(self) -> bool:
         """Whether the pool, beyond doubt, serves this connection."""
-        return self.was_heard_within(self._patience.silent_seconds / 2) and self.has_lasted
+        return self.was_heard_within(self.patience.silent_seconds / 2) and self.has_lasted
 
     def was_heard_within(self, seconds: float) -> bool:
         """Whether it is alive, and the pool sent something in that time."""
@@ -146,7 +137,7 @@ class Upstream(asyncio.Protocol):
     @property
     def unanswered_submits(self) -> int:
         """Shares on their way that have no verdict."""
-        return len(self._waiting)
+        return 0 if self._waiting is None else len(self._waiting)
 
     def authorize(self, user: str) -> None:
         """Makes ``user`` known to the pool, once; one that it refused again, after a while."""
@@ -174,21 +165,27 @@ class Upstream(asyncio.Protocol):
         """Forwards a share. ``on_verdict`` is called once, later, whatever happens."""
         self.authorize(user)
         number = self._session.submit(user, job_id, extranonce2, ntime, nonce, version_bits)
+        if self._waiting is None:
+            self._waiting = AwaitedVerdicts(self)
         self._waiting.add(number, on_verdict)
         self._flush_soon()
+
+    def forget(self, submit_id: int) -> None:
+        """A verdict on that share would not even be counted."""
+        self._session.forget(submit_id)
 
     def step_aside(self) -> None:
         """Takes late shares for a while, then retires; at once where it never sent a job."""
         if self.current is None:
             self.retire()
         elif not self._ended:
-            self._set_timer(self._patience.late_seconds, self.retire)
+            self._set_timer(self.patience.late_seconds, self.retire)
 
     def retire(self) -> None:
         """Takes no more shares; closes once the verdicts on those under way are in, or timed out."""
         self._retiring = True
         self.is_alive = False
-        self._end_if_retired()
+        self.end_if_retired()
 
     def end(self, why: str, *, conclusive: bool = False) -> None:
         """Closes the connection; who waits for a verdict is told that there is none. Idempotent."""
@@ -198,13 +195,14 @@ class Upstream(asyncio.Protocol):
         if self._ended:
             return
         self._ended, self.is_alive = True, False
-        self._pool.upstreams.discard(self)
+        self.pool.upstreams.discard(self)
         self._state.enter(None)
         self._clear_timer()
         self.silence.stop()
         if self._transport is not None:
             self._transport.abort()
-        self._waiting.give_up()
+        if self._waiting is not None:
+            self._waiting.give_up()
         if not self._retiring:
             self.listener.upstream_lost(self, loss)
 
@@ -215,13 +213,13 @@ class Upstream(asyncio.Protocol):
         if self._ended:
             transport.abort()
             return
-        self._pool.upstreams.add(self)
-        self._state.enter(self._pool.metrics.upstreams_connecting)
+        self.pool.upstreams.add(self)
+        self._state.enter(self.pool.metrics.upstreams_connecting)
         self._transport = transport
         self._pace.begin(transport)
         transport.set_write_buffer_limits(high=_MAX_QUEUED_BYTES)
         keep_alive(transport.get_extra_info("socket"))
-        self._set_timer(self._patience.handshake_seconds, self._silent, "the pool did not answer the handshake")
+        self._set_timer(self.patience.handshake_seconds, self._silent, "the pool did not answer the handshake")
         self._session.configure(FULL_MASK)
         self._session.subscribe()
         self._flush()
@@ -229,7 +227,7 @@ class Upstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
-        self.silence.heard()
+        self.silence.heard_at = self._loop.time()
         taken = unasked = 0
         try:
             for event in islice(self._session.receive(data), MESSAGES_A_TURN):
@@ -246,6 +244,10 @@ class Upstream(asyncio.Protocol):
         self._flush()
         self._pace.took(taken, unasked)
 
+    def go_on(self) -> None:
+        """Takes the messages that wait inside, as many as a turn may have."""
+        self.data_received(b"")
+
     def eof_received(self) -> None:
         self.connection_lost(None)
 
@@ -258,21 +260,17 @@ class Upstream(asyncio.Protocol):
 
     # What the pool says
 
-    @property
-    def _is_ready(self) -> bool:
-        return self._configured and self._subscribed and self._authorized
-
     def _handle(self, event: Event) -> None:
         match event:
             case SubmitAnswered():
                 self._answered(event)
             case JobReceived(job):
-                self._waiting.works()
+                if self._waiting is not None:
+                    self._waiting.works()
                 if self.current is None and self.is_alive:
                     self._clear_timer()
                 self._clean_jobs += job.clean_jobs
-                now = self._loop.time()
-                self.current = Work(job, self, self.extranonce, self._clean_jobs, now, job.content_key())
+                self.current = Work(job, self, self.extranonce, self._clean_jobs, self.silence.heard_at)
                 self.current_prevhash = job.prevhash
                 if self.is_alive:
                     self.listener.job_received(self.current)
@@ -282,100 +280,97 @@ class Upstream(asyncio.Protocol):
                     self.listener.upstream_changed(self)
             case Configured(mask) | VersionMaskSet(mask):
                 self.version_mask = mask
-                self._configured = self._configured or isinstance(event, Configured)
-                self._progress()
+                if self._handshake is not None and isinstance(event, Configured):
+                    self._handshake.configured()
+                    self._progress(self._handshake)
                 if self.is_alive:
                     self.listener.upstream_changed(self)
             case Subscribed() | ExtranonceSet():
                 self.extranonce = (event.extranonce1, event.extranonce2_size)
                 if isinstance(event, Subscribed):
                     self._has_subscribed()
+            case Authorized(user, error):
+                self._has_authorized(user, error)
             case _:
                 self._handle_rare(event)
 
     def _handle_rare(self, event: Event) -> None:
-        facts = {"pool_label": self._pool.name, "pool": self.endpoint.address}
+        remarks = self._remarks = self._remarks or PoolRemarks(self)
         match event:
             case SubscribeRefused(code, message):
                 self.end(f"the pool refused the subscription: {code} {message}", conclusive=True)
-            case Authorized(user, error):
-                self._has_authorized(user, error)
             case ReconnectAsked(host, port, wait_seconds):
-                if not host or self._pool.options.may_lead_to(host):
+                if not host or self.pool.options.may_lead_to(host):
                     self._end(Loss("the pool asked to reconnect", wait_seconds, host=host, port=port))
-                elif self._pace.may_tell():
-                    log.warning("pool_redirect_refused", host=host, port=port, **facts)
-            case MessageShown(text) if self._pace.may_tell():
-                log.info("pool_message", text=text, **facts)
-            case Unreadable(why):
-                self._unreadable += 1
-                if self._unreadable == 1:
-                    log.warning("pool_unreadable", why=why, **facts)
-                if self._unreadable > _MAX_UNREADABLE:
-                    self.end("the pool does not speak Stratum", conclusive=True)
+                else:
+                    remarks.redirect_refused(host, port)
+            case MessageShown(text):
+                remarks.message(text)
+            case Unreadable(why) if not remarks.unreadable(why):
+                self.end("the pool does not speak Stratum", conclusive=True)
 
     def _has_subscribed(self) -> None:
-        if self._subscribed:
+        if self._handshake is None or not self._handshake.subscribed():
             return
-        self._subscribed = True
-        for user in self._first_users:
+        for user in self._handshake.users:
             self.authorize(user)
-        # Where each worker has a name of its own, a refused one is that miner's affair.
-        self._authorized = self._authorized or self.endpoint.per_worker_users
         self._session.subscribe_extranonce()
-        self._set_timer(self._patience.optional_seconds, self._do_without)
-        self._progress()
+        self._set_timer(self.patience.optional_seconds, self._do_without)
+        self._progress(self._handshake)
 
     def _do_without(self) -> None:
-        """A pool that never heard of configure may not answer it at all; nor does every one answer authorize."""
-        self._configured = self._authorized = True
-        self._progress()
+        if self._handshake is not None:
+            self._handshake.do_without()
+            self._progress(self._handshake)
 
     def _has_authorized(self, user: str, error: tuple[int, str] | None) -> None:
         if error is None:
             self._users.accepted(user)
-            self._authorized = True
-            self._progress()
+            if self._handshake is not None:
+                self._handshake.authorized()
+                self._progress(self._handshake)
             return
         self._users.refused(user)
-        self._pool.metrics.users_refused.inc()
+        self.pool.metrics.users_refused.inc()
         if self.endpoint.per_worker_users:
-            pool, address = self._pool.name, self.endpoint.address
+            pool, address = self.pool.name, self.endpoint.address
             log.error("pool_refused_user", pool_label=pool, pool=address, user=user, error=error)
         else:
             self.end(f"the pool refused the user {user}: {error[0]} {error[1][:200]}", conclusive=True)
 
-    def _progress(self) -> None:
-        if not self._is_ready or self.is_alive or self._retiring or self._ended:
+    def _progress(self, handshake: Handshake) -> None:
+        if not handshake.is_done or self._retiring or self._ended:
             return
+        self._handshake = None
         self._clear_timer()
         self.is_alive = True
-        self._state.enter(self._pool.metrics.upstreams_ready)
+        self._state.enter(self.pool.metrics.upstreams_ready)
         self._expect_job()
         self.listener.upstream_ready(self)
 
     def _expect_job(self) -> None:
         """A pool sends its first job once somebody is authorized, or it is none."""
         if self.current is None and self._users and self._timer is None:
-            self._set_timer(self._patience.handshake_seconds, self._silent, "the pool sent no job")
+            self._set_timer(self.patience.handshake_seconds, self._silent, "the pool sent no job")
 
     def _answered(self, event: SubmitAnswered) -> None:
-        sent = self._waiting.take(event.submit_id)
+        sent = self._waiting.take(event.submit_id) if self._waiting is not None else None
         if sent is None:
-            self._pool.metrics.late_verdicts.inc()
+            self.pool.metrics.late_verdicts.inc()
             return
         since, on_verdict = sent
         now = self._loop.time()
-        self._pool.metrics.latency.observe(now - since)
-        self._pool.latency.answered(now - since, now)
+        self.pool.metrics.latency.observe(now - since)
+        self.pool.latency.answered(now - since, now)
         on_verdict(event.answer, event.error)
-        self._end_if_retired()
+        self.end_if_retired()
 
-    # Time
-
-    def _end_if_retired(self) -> None:
+    def end_if_retired(self) -> None:
+        """Closes where no verdict is waited for any more, and nothing else to be done."""
         if self._retiring and not self._waiting:
             self.end("retired")
+
+    # Time
 
     def _silent(self, why: str) -> None:
         self.end(why, conclusive=True)
@@ -396,5 +391,5 @@ class Upstream(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_due = False
-        if self._transport is not None and not self._ended and (data := self._session.outgoing()):
-            self._transport.write(data)
+        if self._session.has_outgoing and self._transport is not None and not self._ended:
+            self._transport.write(self._session.outgoing())

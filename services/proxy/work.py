@@ -27,7 +27,7 @@ class Work(NamedTuple):
     """A job as its pool sent it, and the connection that it came by. ``received_seconds`` is monotonic.
 
     ``extranonce`` is the pool's extranonce1 and the size of its extranonce2; ``clean_jobs`` counts the upstream's jobs
-    that made miners drop what they had. ``key`` names the job's content.
+    that made miners drop what they had.
     """
 
     job: Job
@@ -35,7 +35,11 @@ class Work(NamedTuple):
     extranonce: tuple[bytes, int]
     clean_jobs: int
     received_seconds: float
-    key: bytes
+
+    @property
+    def key(self) -> bytes:
+        """Names the job's content."""
+        return self.job.content_key()
 
     @property
     def network_target(self) -> int:

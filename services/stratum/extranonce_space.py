@@ -34,47 +34,66 @@ def shared_room(pool_extranonce2_size: int) -> int:
     return 1 << 8 * size - (size == MINER_EXTRANONCE1_BYTES)
 
 
-class ExtranonceSpace:
-    """The places of one upstream connection with one pool extranonce1.
+class SoleSpace:
+    """All of one upstream connection with one pool extranonce1, for one miner: there is nobody to collide with.
 
-    ``unique`` numbers the upstream, ``numbers`` gives candidates for new miners' extranonce1 of ``own_size`` bytes.
-    Where the pool gives too little for that, or ``own_size`` is 0, its extranonce1 is handed through, to one miner.
+    ``unique`` numbers the upstream, ``pool`` is its extranonce1 and the size of its extranonce2, ``numbers`` gives
+    candidates for a new miner's extranonce1. Where the pool gives too little for that, its own is handed through.
     """
 
-    __slots__ = ("_numbers", "_own_size", "_pool", "_tail", "_taken", "_unique")
+    __slots__ = ("_numbers", "pool", "unique")
 
-    def __init__(
-        self, pool: tuple[bytes, int], unique: int, numbers: Iterator[int], own_size: int = MINER_EXTRANONCE1_BYTES
-    ) -> None:
-        self._pool = pool
-        self._unique = unique
+    def __init__(self, pool: tuple[bytes, int], unique: int, numbers: Iterator[int]) -> None:
+        self.pool = pool
+        self.unique = unique
+        self._numbers = numbers
+
+    def place(self) -> ExtranonceLayout | None:
+        """The place for a miner that was shown nothing yet."""
+        return fresh(*self.pool, self.unique, filler(next(self._numbers), MINER_EXTRANONCE1_BYTES))
+
+    def keep(self, shown: ExtranonceLayout) -> ExtranonceLayout | None:
+        """The place that leaves what the miner was shown as it is; None where sizes do not fit."""
+        return kept(*self.pool, self.unique, shown)
+
+    def leave(self, layout: ExtranonceLayout) -> None:
+        """The place is nobody else's."""
+
+
+class ExtranonceSpace:
+    """The places of many miners on one upstream connection with one pool extranonce1.
+
+    ``unique``, ``pool`` and ``numbers`` as for one miner; the extranonce1 of each has ``own_size`` bytes. Where that is
+    0, the pool's is handed through, to one miner.
+    """
+
+    __slots__ = ("_numbers", "_own_size", "_tail", "_taken", "pool", "unique")
+
+    def __init__(self, pool: tuple[bytes, int], unique: int, numbers: Iterator[int], own_size: int) -> None:
+        self.pool = pool
+        self.unique = unique
         self._numbers = numbers
         self._own_size = own_size
         self._taken: dict[int, set[bytes]] = {}
         self._tail = b""
 
-    @property
-    def source(self) -> tuple[int, tuple[bytes, int]]:
-        """The upstream's number and the pool's extranonce1 and extranonce2 size."""
-        return self._unique, self._pool
-
     def place(self) -> ExtranonceLayout | None:
         """A place for a miner that was shown nothing yet; None where there is none left."""
-        spare = self._pool[1] - MINER_EXTRANONCE2_BYTES - self._own_size
+        spare = self.pool[1] - MINER_EXTRANONCE2_BYTES - self._own_size
         if not self._own_size or spare < 0:
-            return self._take(handed_through(*self._pool))
-        before_own = filler(self._unique, spare)
+            return self._take(handed_through(*self.pool))
+        before_own = filler(self.unique, spare)
         if any(before_own[:size] in taken for size, taken in self._taken.items() if size <= spare):
             return None  # somebody with a shape of another pool has all of it
         for _ in range(1 << 8 * self._own_size):
             own = (next(self._numbers) % (1 << 8 * self._own_size)).to_bytes(self._own_size, "big")
-            if (layout := self._take(fresh(*self._pool, self._unique, own))) is not None:
+            if (layout := self._take(fresh(*self.pool, self.unique, own))) is not None:
                 return layout
         return None
 
     def keep(self, shown: ExtranonceLayout) -> ExtranonceLayout | None:
         """A place that leaves what the miner was shown as it is; None where sizes do not fit or it is another's."""
-        layout = kept(*self._pool, self._unique, shown)
+        layout = kept(*self.pool, self.unique, shown)
         return None if layout is None else self._take(layout)
 
     def leave(self, layout: ExtranonceLayout) -> None:

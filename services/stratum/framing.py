@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from services.stratum.reject import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class LineTooLongError(ProtocolError):
@@ -25,17 +25,28 @@ class LineBuffer:
 
     def __init__(self, max_line_bytes: int) -> None:
         self._max_line_bytes = max_line_bytes
-        self._partial = bytearray()
+        # None while nothing waits, as nearly always: of thousands of connections each would keep an empty one.
+        self._partial: bytearray | None = None
         self._searched = 0
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yields each line that ``data`` completes; raises LineTooLongError, after those before the long one."""
-        partial = self._partial
-        if not partial and 0 <= data.find(b"\n") == len(data) - 1 <= self._max_line_bytes:
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits here for what comes next."""
+        return not self._partial
+
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """Each line that ``data`` completes; raises LineTooLongError, after those before the long one.
+
+        What is not taken of them now comes with the next call.
+        """
+        if not self._partial and 0 <= data.find(b"\n") == len(data) - 1 <= self._max_line_bytes:
             # One whole line, as nearly every read is.
-            if line := data.strip():
-                yield line
-            return
+            line = data.strip()
+            return (line,) if line else ()
+        return self._split(data)
+
+    def _split(self, data: bytes) -> Iterator[bytes]:
+        partial = self._partial = bytearray() if self._partial is None else self._partial
         partial += data
         start = 0
         try:
@@ -48,8 +59,10 @@ class LineBuffer:
                     yield line
         finally:
             del partial[:start]
+            if not partial:
+                self._partial = None
         self._searched = len(partial)
         if len(partial) > self._max_line_bytes:
-            partial.clear()
+            self._partial = None
             self._searched = 0
             raise LineTooLongError(f"line longer than {self._max_line_bytes} bytes")

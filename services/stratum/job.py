@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
@@ -15,12 +15,11 @@ MAX_JOB_ID_CHARS = 128
 MAX_MERKLE_BRANCH = 32
 MAX_COINBASE_BYTES = 128 * 1024
 """Some 3,800 outputs. More would fill what may be queued for a miner with a single job."""
-_SHARED_JOBS = 64
-_SHARED_CHARS = 16 * 1024
-"""A pool sends a job to each of its connections: read once, it is one object for all of them."""
+_BRANCHES_KEPT = 64
 _TEXTS_KEPT = 16
 _NOTIFY = b'{"id":null,"method":"mining.notify","params":["'
 _CLEAN = (b'",false]}\n', b'",true]}\n')
+_texts: dict[bytes, tuple[bytes, bytes]] = {}
 _WORD = re.compile(rb"(.)(.)(.)(.)", re.DOTALL)
 
 
@@ -42,6 +41,7 @@ class Job:
     nbits: int
     ntime: int
     clean_jobs: bool
+    _content_key: bytes = field(default=b"", init=False, repr=False, compare=False)
 
     @staticmethod
     def from_notify(params: Any) -> Job:
@@ -60,8 +60,17 @@ class Job:
             raise ProtocolError("notify with a field that is not hex")
         if len(coinbase1) + len(coinbase2) > 2 * MAX_COINBASE_BYTES:
             raise ProtocolError(f"coinbase longer than {MAX_COINBASE_BYTES} bytes")
-        shared = len(job_id) + sum(map(len, content)) <= _SHARED_CHARS
-        return (_job if shared else _job.__wrapped__)(job_id, bool(params[-1]), *content)
+        return Job(
+            job_id,
+            swap_words(_hex(prevhash, "prevhash", 32)),
+            _hex(coinbase1, "coinbase1"),
+            _hex(coinbase2, "coinbase2"),
+            _branch(*branch),
+            int.from_bytes(_hex(version, "version", 4), "big"),
+            int.from_bytes(_hex(nbits, "nbits", 4), "big"),
+            int.from_bytes(_hex(ntime, "ntime", 4), "big"),
+            bool(params[-1]),
+        )
 
     def notify_params(self) -> list[Any]:
         """The parameters of mining.notify for this job."""
@@ -85,13 +94,14 @@ class Job:
 
     def content_key(self) -> bytes:
         """16 bytes that name the job's content, whatever its id: SHA-256 over each field with its length."""
-        return _content_key(
-            self.prevhash,
-            self.coinbase1,
-            self.coinbase2,
-            self.merkle_branch,
-            (self.version, self.nbits, self.ntime),
-        )
+        if not self._content_key:
+            digest = sha256(self.prevhash)
+            for part in (self.coinbase1, self.coinbase2, b"".join(self.merkle_branch)):
+                digest.update(len(part).to_bytes(4, "big") + part)
+            for number in (self.version, self.nbits, self.ntime):
+                digest.update(number.to_bytes(4, "big"))
+            object.__setattr__(self, "_content_key", digest.digest()[:16])
+        return self._content_key
 
     def header(self, *, extranonce: bytes, version: int, ntime: int, nonce: int) -> bytes:
         """The 80-byte header; ``extranonce`` is extranonce1 followed by extranonce2."""
@@ -119,51 +129,26 @@ class Job:
         return int.from_bytes(script[1 : 1 + size], "little")
 
 
-@lru_cache(maxsize=_SHARED_JOBS)
-def _job(
-    job_id: str,
-    clean_jobs: bool,
-    prevhash: str,
-    coinbase1: str,
-    coinbase2: str,
-    version: str,
-    nbits: str,
-    ntime: str,
-    *branch: str,
-) -> Job:
-    return Job(
-        job_id,
-        swap_words(_hex(prevhash, "prevhash", 32)),
-        _hex(coinbase1, "coinbase1"),
-        _hex(coinbase2, "coinbase2"),
-        tuple([_hex(sibling, "merkle branch", 32) for sibling in branch]),
-        int.from_bytes(_hex(version, "version", 4), "big"),
-        int.from_bytes(_hex(nbits, "nbits", 4), "big"),
-        int.from_bytes(_hex(ntime, "ntime", 4), "big"),
-        clean_jobs,
-    )
+@lru_cache(maxsize=_BRANCHES_KEPT)
+def _branch(*siblings: str) -> tuple[bytes, ...]:
+    """One object for all connections of a pool that gives each a coinbase of its own: it is most of a job."""
+    return tuple([_hex(sibling, "merkle branch", 32) for sibling in siblings])
 
 
-@lru_cache(maxsize=_TEXTS_KEPT)
 def _notify_text(job: Job) -> tuple[bytes, bytes]:
     """What is the same for all miners that get a job: between job id and coinbase1's tail, and from there to ntime."""
-    branch = ",".join(f'"{sibling.hex()}"' for sibling in job.merkle_branch)
-    return (
-        f'","{swap_words(job.prevhash).hex()}","{job.coinbase1.hex()}'.encode(),
-        f'","{job.coinbase2.hex()}",[{branch}],"{job.version:08x}","{job.nbits:08x}","'.encode(),
-    )
-
-
-@lru_cache(maxsize=_SHARED_JOBS)
-def _content_key(
-    prevhash: bytes, coinbase1: bytes, coinbase2: bytes, branch: tuple[bytes, ...], numbers: tuple[int, int, int]
-) -> bytes:
-    digest = sha256(prevhash)
-    for part in (coinbase1, coinbase2, b"".join(branch)):
-        digest.update(len(part).to_bytes(4, "big") + part)
-    for number in numbers:
-        digest.update(number.to_bytes(4, "big"))
-    return digest.digest()[:16]
+    key = job.content_key()
+    text = _texts.get(key)
+    if text is None:
+        branch = ",".join(f'"{sibling.hex()}"' for sibling in job.merkle_branch)
+        text = (
+            f'","{swap_words(job.prevhash).hex()}","{job.coinbase1.hex()}'.encode(),
+            f'","{job.coinbase2.hex()}",[{branch}],"{job.version:08x}","{job.nbits:08x}","'.encode(),
+        )
+        while len(_texts) >= _TEXTS_KEPT:
+            _texts.pop(next(iter(_texts), b""), None)
+        _texts[key] = text
+    return text
 
 
 def _hex(value: str, name: str, size: int | None = None) -> bytes:

@@ -5,6 +5,7 @@ The proxy's upstreams and the merge miner both hold one of these per connection;
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from services.stratum.reject import ProtocolError
 from services.stratum.version import parse_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_EXTRANONCE1_BYTES = 32
@@ -25,6 +26,8 @@ MAX_DIFFICULTY = 2.0**192
 MIN_DIFFICULTY = 2.0**-48
 _AWAITED = frozenset({"mining.configure", "mining.subscribe", "mining.authorize", "mining.submit"})
 _WITH_AGENT = "with user agent"
+_SHORTEST_REMEMBERED, _LONGEST_REMEMBERED = 256, 16 * 1024
+_JOBS_REMEMBERED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +159,18 @@ class PoolSession:
     def __init__(self, user_agent: str, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._user_agent = user_agent
         self._lines = LineBuffer(max_line_bytes)
-        self._out = bytearray()
+        self._out = b""
         self._next_id = 1
         self._pending: dict[int, tuple[str, str]] = {}
 
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether there are bytes to send."""
+        return bool(self._out)
+
     def outgoing(self) -> bytes:
         """The bytes to send now; empties the queue."""
-        data = bytes(self._out)
-        self._out.clear()
+        data, self._out = self._out, b""
         return data
 
     @property
@@ -205,18 +212,30 @@ class PoolSession:
         """Stops waiting for a verdict; a late one is then dropped."""
         self._pending.pop(submit_id, None)
 
-    def receive(self, data: bytes) -> Iterator[Event]:
-        """Yields what the pool's bytes mean. Raises LineTooLongError; all else that is senseless becomes Unreadable."""
+    def receive(self, data: bytes) -> Iterable[Event]:
+        """What the pool's bytes mean. Raises LineTooLongError; all else that is senseless becomes Unreadable.
+
+        What is not taken of the events now comes with the next call.
+        """
+        if (job := _job_heard_before(data)) is not None and self._lines.is_empty:
+            return (job,)
+        return self._events(data)
+
+    def _events(self, data: bytes) -> Iterator[Event]:
         for line in self._lines.feed(data):
+            event: Event | None = None
             try:
-                parsed = message.decode(line)
-                if isinstance(parsed, message.Request):
-                    event = self._requested(parsed)
-                else:
-                    event = self._answered(parsed)
+                if len(line) < _SHORTEST_REMEMBERED or (event := _job_heard_before(line + b"\n")) is None:
+                    parsed = message.decode(line)
+                    if isinstance(parsed, message.Request):
+                        event = self._requested(parsed)
+                    else:
+                        event = self._answered(parsed)
             except ProtocolError as error:
                 event = Unreadable(str(error))
             if event is not None:
+                if isinstance(event, JobReceived):
+                    _remember_job(line, event)
                 yield event
 
     def _tell(self, method: str, params: list[Any]) -> None:
@@ -259,6 +278,8 @@ class PoolSession:
     def _answered(self, response: message.Response) -> Event | None:
         request_id = _own_id(response.id)
         method, note = self._pending.pop(request_id, ("", "")) if request_id is not None else ("", "")
+        if not self._pending:
+            self._pending.clear()  # an emptied dict keeps the room that it once needed
         error = message.error_of(response)
         match method:
             case "mining.submit":
@@ -290,6 +311,24 @@ class PoolSession:
             self._call("mining.subscribe", [])
             return None
         return SubscribeRefused(*error)
+
+
+# A pool sends the same line to each of its connections: read once, it is one object for all of them.
+_jobs_heard: deque[tuple[bytes, JobReceived]] = deque(maxlen=_JOBS_REMEMBERED)
+
+
+def _job_heard_before(line: bytes) -> JobReceived | None:
+    """For a whole line with its end. Compared rather than looked up: a hash of 2 KB takes as long as all of this."""
+    if len(line) > _SHORTEST_REMEMBERED:
+        for heard, job in _jobs_heard:
+            if heard == line:
+                return job
+    return None
+
+
+def _remember_job(line: bytes, job: JobReceived) -> None:
+    if _SHORTEST_REMEMBERED <= len(line) <= _LONGEST_REMEMBERED and _job_heard_before(line + b"\n") is None:
+        _jobs_heard.appendleft((line + b"\n", job))
 
 
 def _own_id(value: Any) -> int | None:

@@ -78,7 +78,7 @@ def most_kept(upstream: Upstream, seconds: float) -> int:
     job = make_job()
     for number in range(200):
         now = number * seconds
-        work = Work(job, upstream, (b"", 4), 0, now, job.content_key())
+        work = Work(job, upstream, (b"", 4), 0, now)
         jobs.add(SentJob(f"{number}", work, layout, job.ntime, 1.0, 1.0, 0), now)
         most = max(most, len(jobs))
     return most

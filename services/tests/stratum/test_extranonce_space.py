@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.stratum.extranonce import ExtranonceLayout, handed_through
-from services.stratum.extranonce_space import ExtranonceSpace, shared_extranonce1_size, shared_room
+from services.stratum.extranonce_space import ExtranonceSpace, SoleSpace, shared_extranonce1_size, shared_room
 
 POOL = b"\xaa\xbb\xcc\xdd"
 
@@ -46,11 +46,21 @@ def test_a_pool_with_too_little_is_handed_through_to_one() -> None:
 
 
 def test_a_dedicated_miner_on_a_pool_with_five_bytes_gets_all_of_them() -> None:
-    assert ExtranonceSpace((POOL, 5), 1, count()).place() == handed_through(POOL, 5)
+    assert SoleSpace((POOL, 5), 1, count()).place() == handed_through(POOL, 5)
+
+
+def test_a_dedicated_miner_has_the_same_shape_as_a_shared_one_and_keeps_it() -> None:
+    layout = SoleSpace((POOL, 8), 0x010203, count(5)).place()
+    assert layout == shared_space(8, numbers=5).place()
+    assert layout is not None
+    moved = SoleSpace((b"\x01", 7), 9, count()).keep(layout)
+    assert moved is not None
+    assert (moved.miner_extranonce1, moved.coinbase1_tail) == (layout.miner_extranonce1, b"\x01\x09")
+    assert SoleSpace((b"\x01", 5), 9, count()).keep(layout) is None
 
 
 def test_whoever_moves_keeps_what_it_was_shown() -> None:
-    before, after = shared_space(8), ExtranonceSpace((b"\x01", 7), 9, count())
+    before, after = shared_space(8), ExtranonceSpace((b"\x01", 7), 9, count(), 2)
     shown = [before.place() for _ in range(100)]
     for layout in shown:
         assert layout is not None

@@ -23,7 +23,7 @@ def test_any_split_gives_the_same_lines(stream: bytes, data: st.DataObject) -> N
 
 def test_lines_before_a_long_one_are_still_handed_out() -> None:
     buffer = LineBuffer(10)
-    lines = buffer.feed(b"one\ntwo\r\n\n" + b"x" * 11 + b"\nthree\n")
+    lines = iter(buffer.feed(b"one\ntwo\r\n\n" + b"x" * 11 + b"\nthree\n"))
     assert [next(lines), next(lines)] == [b"one", b"two"]
     with pytest.raises(LineTooLongError, match="longer than 10 bytes"):
         next(lines)
@@ -38,7 +38,7 @@ def test_an_endless_line_is_refused_before_it_ends() -> None:
 
 def test_a_consumer_that_stops_early_loses_nothing() -> None:
     buffer = LineBuffer(100)
-    first = buffer.feed(b"one\ntwo\n")
+    first = iter(buffer.feed(b"one\ntwo\n"))
     assert next(first) == b"one"
     first.close()  # type: ignore[attr-defined]
     assert list(buffer.feed(b"three\n")) == [b"two", b"three"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,6 +70,33 @@ def test_a_whole_handshake() -> None:
         Authorized("wallet.rig", None),
     ]
     assert session.unanswered == 0
+
+
+@given(st.integers(0, 3), st.booleans())
+def test_a_line_that_other_connections_had_means_the_same_and_is_one_object(siblings: int, is_odd: bool) -> None:
+    job = Job("a1", bytes(32), bytes(150), b"two", (bytes(32),) * siblings, 1, 2, 3, is_odd)
+    notify = {"id": None, "method": "mining.notify", "params": job.notify_params(), "padding": "x" * 300}
+    line = json.dumps(notify).encode() + b"\n"
+    (first,) = PoolSession("x").receive(line)
+    (second,) = PoolSession("y").receive(line)
+    assert first == second == JobReceived(job)
+    assert first is second
+
+
+def test_a_long_line_that_only_speaks_of_notify_is_what_it_is() -> None:
+    session = PoolSession("x")
+    session.subscribe()
+    padding = "x" * 300
+    assert told(
+        session,
+        {"id": None, "method": "client.show_message", "params": ["mining.notify " + padding]},
+        {"id": None, "method": "mining.notify", "params": [padding]},
+        {"id": 1, "result": [[["mining.notify", padding]], "0a", 4], "error": None},
+    ) == [
+        MessageShown("mining.notify " + padding),
+        Unreadable("notify without its nine parameters"),
+        Subscribed(b"\x0a", 4),
+    ]
 
 
 def test_verdicts_come_by_number_and_late_ones_are_dropped() -> None:
@@ -203,7 +231,10 @@ lines = st.one_of(
         json_values | st.just(True),
         json_values | st.none(),
     ),
-    st.just(json.dumps({"id": None, "method": "mining.notify", "params": JOB.notify_params()}).encode()),
+    # Of ten long ones some are remembered and some not any more.
+    st.sampled_from([JOB, *(replace(JOB, coinbase1=bytes(150 + size)) for size in range(10))]).map(
+        lambda job: json.dumps({"id": None, "method": "mining.notify", "params": job.notify_params()}).encode()
+    ),
 )
 
 
@@ -220,7 +251,7 @@ def speaking() -> PoolSession:
 @given(
     st.lists(lines, max_size=20),
     st.sampled_from([b"\n", b"\r\n", b"\n\n"]),
-    st.lists(st.integers(1, 64), min_size=1, max_size=20),
+    st.lists(st.integers(1, 64) | st.integers(400, 1200), min_size=1, max_size=20),
 )
 def test_any_bytes_split_anywhere_mean_the_same(parts: list[bytes], end: bytes, sizes: list[int]) -> None:
     stream = b"".join(part + end for part in parts)
