@@ -47,7 +47,7 @@ async def test_what_happened_is_told_from_a_moment_on_and_resumes(store: ClickHo
     await keep(store, "rig.one", age_seconds=30, count=3)
     await connect(store, "rig.late", age_seconds=30, miner="10.0.0.7:7000")
     made = time.time() - 30
-    async with dashboard(store) as url, httpx.AsyncClient(base_url=url) as client:
+    async with dashboard(store) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         steps = await steps_until(client, f"/api/events?after={start}", lambda step: bool(step["end"] > made))
         assert [int(identity) for identity, _ in steps] == [step["end"] for _, step in steps]
         told = [step for _, step in steps]
@@ -67,7 +67,7 @@ async def test_what_happened_is_told_from_a_moment_on_and_resumes(store: ClickHo
 
 
 async def test_nobody_listens_without_a_session(store: ClickHouseAddress) -> None:
-    async with dashboard(store, password="a password") as url, httpx.AsyncClient(base_url=url) as client:
+    async with dashboard(store, password="a password") as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         assert (await client.get("/api/events")).status_code == 401
         await log_in(client, "a password")
         assert await steps_until(client, "/api/events", lambda _: True)
