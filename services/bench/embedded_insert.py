@@ -77,7 +77,7 @@ class InProcess:
         self._session.query(TABLE.format(name="t"))
 
     def insert(self, data: bytes) -> None:
-        self._session.insert(INSERT.format(name="t"), "RowBinary", io.BytesIO(data))
+        self._session.load(INSERT.format(name="t"), "RowBinary", io.BytesIO(data))
 
     def close(self) -> None:
         self._held.__exit__(None, None, None)

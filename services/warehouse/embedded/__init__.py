@@ -16,7 +16,8 @@ Not served: sessions (a `session_id` is taken and ignored; SET, USE and temporar
 ClickHouse's own block compression (`compress`, `decompress`), external tables, X-ClickHouse-Progress, roles and quotas,
 and the other paths of clickhouse-server.
 Narrower than there: statements are made of what allowed.py names; VALUES takes literals, not expressions; a request
-that names no database works in `sharehouse`, and `default` holds no tables; `system` may only be read; results in
+that names no database works in `sharehouse`, and `default` holds no tables; `system` may only be read; an INSERT's
+rows are held in memory until they are all there, and `async_insert` changes nothing; results in
 formats with a foot (JSON, Parquet and others) are made whole in memory, up to 128 MiB, before they are sent (code 396
 beyond); a client that takes nothing of its reply for 30 s is dropped, and one that leaves takes its statement with it.
 """

@@ -23,6 +23,8 @@ GRANTS = (
     "SHOW",
     "CREATE DATABASE",
     "CREATE TABLE",
+    # Of this server alone (insert.py): the guard lets no client make one.
+    "CREATE TEMPORARY TABLE",
     "CREATE VIEW",
     "ALTER",
     "DROP",
@@ -87,7 +89,7 @@ def write_configuration(folder: Path, storage: Path | None, backups: Path | None
         for name in (*HELD_SETTINGS, *(f"merge_tree_{setting}" for setting in HELD_TABLE_SETTINGS))
     )
     users.write_text(
-        # An insert is acknowledged when its part is written, unless the client asks for ClickHouse's asynchronous ones.
+        # An insert is acknowledged when its part is written.
         f"<clickhouse><profiles><default><async_insert>0</async_insert>{held}"
         f"<constraints>{constraints}</constraints></default></profiles><quotas><default/></quotas><users><default>"
         "<no_password>1</no_password><networks><ip>::/0</ip></networks>"

@@ -17,6 +17,7 @@ from services.warehouse.embedded.compression import Compressor, compressor, repl
 from services.warehouse.embedded.engine_error import TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
 from services.warehouse.embedded.guard import Guard, check_format
 from services.warehouse.embedded.head import one_head
+from services.warehouse.embedded.insert import insert
 from services.warehouse.embedded.readers import Reader, ReadPlaces
 from services.warehouse.embedded.reply import JOINABLE, content_type, failure, failure_in_stream, summary
 from services.warehouse.embedded.request import Request, read_request
@@ -136,7 +137,7 @@ class Handler:
         named_format = f" FORMAT {check_format(asked.insert_format)}"
         with self._engine.session(asked.database, asked.settings, asked.params, read_only=asked.read_only) as session:
             head = self._guard.check(session, asked.sql + named_format, asked.params).sql
-            written = session.insert(head.removesuffix(named_format), asked.insert_format, asked.data)
+            written = insert(session, head.removesuffix(named_format), asked.insert_format, asked.data)
         headers["X-ClickHouse-Summary"] = summary(
             read_rows=written.rows,
             read_bytes=written.size_bytes,
