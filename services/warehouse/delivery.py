@@ -25,6 +25,8 @@ from services.warehouse.rollup_repair import mend_roll_ups
 from services.warehouse.rowbinary import RowReader, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
     from services.warehouse.segment import Batch
@@ -63,6 +65,22 @@ POISON_CODES: Final = frozenset(
         691,  # UNKNOWN_ELEMENT_OF_ENUM
     }
 )
+
+
+PIECE_BYTES: Final = 1 << 20
+"""A larger body goes in pieces of this size. As bytes it would go in pieces of 64 KiB, one each time the event loop
+comes round, and a busy loop would keep ClickHouse waiting for the rest."""
+
+
+class _Pieces:
+    """A body in pieces; from its beginning whenever it is asked for."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self._body), PIECE_BYTES):
+            yield self._body[at : at + PIECE_BYTES]
 
 
 class Outcome(Enum):
@@ -126,7 +144,7 @@ async def _insert(client: AsyncClient, batch: Batch, body: bytes, token: str) ->
         await client.raw_insert(
             batch.stream.value,
             column_names=batch.columns,
-            insert_block=body,
+            insert_block=body if len(body) <= PIECE_BYTES else _Pieces(body),
             fmt="RowBinary",
             settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
         )

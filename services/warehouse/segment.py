@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from services.warehouse.rowbinary import COLUMNS, Stream
+from services.warehouse.rowbinary import Stream
 from services.warehouse.segment_files import SUFFIX, lock_path, sync_folder, take_lock
+from services.warehouse.segment_layout import FREE_BYTES, LAYOUT, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,31 +33,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 50_000
 BATCH_BYTES: Final = 32 * 1024 * 1024
-_VACUUM_AFTER_BYTES = 64 * 1024 * 1024
 _VACUUM_PAGES = 4_000
-
-_SCHEMA = """
-CREATE TABLE streams (stream TEXT PRIMARY KEY, columns TEXT NOT NULL);
-CREATE TABLE probe (id INTEGER PRIMARY KEY, written_ms INTEGER NOT NULL);
-CREATE TABLE batches (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL UNIQUE, columns TEXT NOT NULL,
-    first_id INTEGER NOT NULL, last_id INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, first_ts_ms INTEGER NOT NULL, last_ts_ms INTEGER NOT NULL,
-    first_sent_ms INTEGER NOT NULL, token TEXT NOT NULL DEFAULT ''
-);
-""" + "".join(
-    f"""
-CREATE TABLE {stream.value} (
-    id INTEGER PRIMARY KEY, rows INTEGER NOT NULL, bytes INTEGER NOT NULL, committed_ms INTEGER NOT NULL,
-    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, first_ts_ms INTEGER NOT NULL, last_ts_ms INTEGER NOT NULL,
-    body BLOB NOT NULL
-);"""
-    for stream in Stream
-)
-_STREAM_COLUMNS = "".join(
-    f"INSERT INTO streams VALUES ('{stream.value}', '{','.join(columns)}');\n"  # noqa: S608 - constants of this code
-    for stream, columns in COLUMNS.items()
-)
 
 
 class SegmentClosedError(Exception):
@@ -98,6 +75,15 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """What follows a batch, read while that one is on its way. Nothing of it is recorded yet."""
+
+    stream: Stream
+    bounds: tuple[int, ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """What a segment still holds."""
 
@@ -117,9 +103,9 @@ class Segment:
         # SQLite takes one writer at a time and makes the other one sleep; this mutex hands over at once.
         self._mutex = threading.Lock()
         self._closed = False
-        self._connection = _connect(path)
+        self._connection = connect(path)
         # Bodies are read on a connection of their own, so that reading 32 MiB holds no commit up.
-        self._reader = _connect(path)
+        self._reader = connect(path)
         self._reading = threading.Lock()
         self._commits = 0
         self._streams: tuple[Stream, ...] = ()
@@ -144,8 +130,8 @@ class Segment:
             if lock is not None:
                 break
         try:
-            with closing(_connect(path)) as connection:
-                connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}{_STREAM_COLUMNS}COMMIT;")
+            with closing(connect(path)) as connection:
+                connection.executescript(f"BEGIN IMMEDIATE;{LAYOUT}COMMIT;")
             sync_folder(folder)
             return cls(path, lock)
         except BaseException:
@@ -216,21 +202,31 @@ class Segment:
             if batch is not None:
                 connection.execute("ROLLBACK")
                 return batch
-            bounds = self._bounds(connection, stream, up_to)
+            bounds = self._bounds(connection, stream, 0, up_to)
             if bounds is None:
                 connection.execute("ROLLBACK")
                 return None
-            number = connection.execute(
-                "INSERT INTO batches (stream, columns, first_id, last_id, rows, bytes, first_seq, last_seq,"
-                " first_ts_ms, last_ts_ms, first_sent_ms)"
-                " VALUES (?, (SELECT columns FROM streams WHERE stream = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (stream.value, stream.value, *bounds, time.time_ns() // 1_000_000),
-            ).lastrowid
-            if self._names_bounds:
-                token = f"{self.id}-{stream.value}-{number}-{bounds[0]}-{bounds[1]}"
-                connection.execute("UPDATE batches SET token = ? WHERE number = ?", (token, number))
+            batch = self._begin(connection, stream, bounds)
             connection.execute("COMMIT")
-            return self._begun(connection, stream)
+            return batch
+
+    def read_ahead(self, batch: Batch, up_to: int) -> Ahead | None:
+        """What comes after `batch`, as far as no job does that was committed after `up_to`."""
+        with self._reading:
+            if self._closed:
+                raise SegmentClosedError
+            last = self._commits
+            if Stream.JOBS in self._streams:
+                (job,) = self._reader.execute("SELECT min(id) FROM jobs WHERE id > ?", (up_to,)).fetchone()
+                last = last if job is None else min(last, job - 1)
+            bounds = self._bounds(self._reader, batch.stream, batch.last_id, last)
+            if bounds is None:
+                return None
+            bodies = self._reader.execute(
+                f"SELECT body FROM {batch.stream.value} WHERE id BETWEEN ? AND ? ORDER BY id",  # noqa: S608
+                bounds[:2],
+            ).fetchall()
+        return Ahead(batch.stream, bounds, b"".join([body for (body,) in bodies]))
 
     def body(self, batch: Batch) -> bytes:
         """The batch's rows as they are posted."""
@@ -248,24 +244,29 @@ class Segment:
             ).fetchall()
         return [Record(batch.stream, *row) for row in rows]
 
-    def forget(self, batch: Batch) -> None:
-        """Deletes a batch that ClickHouse has, and gives disk space back after a large backlog."""
+    def forget(self, batch: Batch, then: Ahead | None = None) -> Batch | None:
+        """Deletes a batch that ClickHouse has, and gives disk space back after a large backlog.
+
+        With `then` begins the batch that follows it, in the same commit.
+        """
         with self._transaction() as connection:
             connection.execute(
                 f"DELETE FROM {batch.stream.value} WHERE id BETWEEN ? AND ?",  # noqa: S608
                 (batch.first_id, batch.last_id),
             )
             connection.execute("DELETE FROM batches WHERE number = ?", (batch.number,))
+            following = None if then is None else self._begin(connection, then.stream, then.bounds)
             connection.execute("COMMIT")
             self.backlog = Backlog(
                 self.backlog.rows - batch.rows, self.backlog.bytes - batch.bytes, self._oldest_ms(connection)
             )
             (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
             (free_pages,) = connection.execute("PRAGMA freelist_count").fetchone()
-            if free_pages * page_bytes > _VACUUM_AFTER_BYTES:
+            if free_pages * page_bytes > FREE_BYTES:
                 # executescript steps to the end; execute would free a single page.
                 connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            return following
 
     @property
     def is_closed(self) -> bool:
@@ -313,13 +314,29 @@ class Segment:
         others[-1] = others[-1] or f"{self.id}-{stream.value}-{number}"
         return Batch(self.id, number, stream, tuple(columns.split(",")), *others)
 
+    def _begin(self, connection: sqlite3.Connection, stream: Stream, bounds: tuple[int, ...]) -> Batch:
+        connection.execute(
+            "INSERT INTO batches (stream, columns, first_id, last_id, rows, bytes, first_seq, last_seq,"
+            " first_ts_ms, last_ts_ms, first_sent_ms)"
+            " VALUES (?, (SELECT columns FROM streams WHERE stream = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (stream.value, stream.value, *bounds, time.time_ns() // 1_000_000),
+        )
+        if self._names_bounds:
+            connection.execute(
+                "UPDATE batches SET token = ? || number || ? WHERE stream = ?",
+                (f"{self.id}-{stream.value}-", f"-{bounds[0]}-{bounds[1]}", stream.value),
+            )
+        batch = self._begun(connection, stream)
+        assert batch is not None
+        return batch
+
     @staticmethod
-    def _bounds(connection: sqlite3.Connection, stream: Stream, up_to: int) -> tuple[int, ...] | None:
+    def _bounds(connection: sqlite3.Connection, stream: Stream, after: int, up_to: int) -> tuple[int, ...] | None:
         chosen: list[int] = []
         for first_id, rows, size, first_seq, last_seq, first_ts, last_ts in connection.execute(
             "SELECT id, rows, bytes, first_seq, last_seq, first_ts_ms, last_ts_ms"  # noqa: S608
-            f" FROM {stream.value} WHERE id <= ? ORDER BY id",
-            (up_to,),
+            f" FROM {stream.value} WHERE id > ? AND id <= ? ORDER BY id",
+            (after, up_to),
         ):
             if not chosen:
                 chosen = [first_id, first_id, rows, size, first_seq, last_seq, first_ts, last_ts]
@@ -364,18 +381,3 @@ class Segment:
             for stream in self._streams
         )
         return min((first[0] for first in firsts if first is not None), default=None)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-    try:
-        # Takes effect on a new file only, before its first table.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA page_size = 4096")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA journal_size_limit = {_VACUUM_AFTER_BYTES}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection

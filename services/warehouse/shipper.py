@@ -1,9 +1,9 @@
 """Ships spooled rows to ClickHouse, batch by batch, until it has them; then the spool forgets them.
 
 A round ships a segment's jobs before the shares that were committed with or after them. There is one insert in flight
-per segment, and at most one round a second unless a backlog has gathered. What fails is tried again with the same bytes
-under the same token after a growing pause; rows that ClickHouse will never take are set aside in files, and the rest of
-their batch goes on.
+per segment, while the batch after it is read, and at most one round a second unless a backlog has gathered. What fails
+is tried again with the same bytes under the same token after a growing pause; rows that ClickHouse will never take are
+set aside in files, and the rest of their batch goes on.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
     from services.warehouse.address import ClickHouseAddress
-    from services.warehouse.segment import Batch
+    from services.warehouse.segment import Ahead, Batch
     from services.warehouse.spool import Spool
 
 log = structlog.get_logger()
@@ -44,6 +44,8 @@ log = structlog.get_logger()
 EXAMINE_AFTER_SECONDS: Final = 60.0
 """A segment of which nothing could be shipped for so long is asked about first: has somebody shipped a copy of it?"""
 ROUND_SECONDS: Final = 1.0
+ROUND_BATCHES: Final = 16
+"""What one round ships at most of a stream: then it is the others' turn."""
 BACKLOG_ROWS: Final = 10_000
 INSERT_TIMEOUT_SECONDS: Final = 60.0
 _IDLE_SECONDS: Final = 0.1
@@ -214,39 +216,66 @@ class Shipper:
     async def _round(self, segment: Segment) -> None:
         up_to = segment.last_commit
         while batch := await asyncio.to_thread(segment.next_batch, Stream.JOBS, up_to):
-            await self._ship(segment, batch)
+            await self._deliver(segment, batch)
+            await self._forget(segment, batch)
         for stream in Stream:
             if stream is Stream.JOBS:
                 continue
             if batch := await asyncio.to_thread(segment.next_batch, stream, up_to):
-                await self._ship(segment, batch)
+                await self._ship(segment, batch, up_to)
 
-    async def _ship(self, segment: Segment, batch: Batch) -> None:
-        if batch.token not in self._delivered:
-            body = await asyncio.to_thread(segment.body, batch)
+    async def _ship(self, segment: Segment, batch: Batch, up_to: int) -> None:
+        """A batch and, of a backlog, those that follow it: each is read while ClickHouse takes the one before."""
+        body: bytes | None = None
+        for left in reversed(range(ROUND_BATCHES)):
+            reading = None
+            # Little is left for the next round: few large batches, not many small ones.
+            if left and segment.backlog.rows >= batch.rows + BACKLOG_ROWS:
+                reading = asyncio.create_task(asyncio.to_thread(segment.read_ahead, batch, up_to))
+                # Whether it went well, nobody may ask.
+                reading.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             try:
-                async with asyncio.timeout(INSERT_TIMEOUT_SECONDS):
-                    with cancellation_kept():
-                        await self._prepare_schema()
-                        client = await self._shards.client(batch.segment)
-                        await self._examine(client, batch)
-                        await deliver(client, batch, body, doubted=segment.id in self._doubted)
-                self.shipped_batches += 1
-                self.shipped_rows += batch.rows
-            except PoisonError:
-                await self._sift(segment, batch)
-            except Exception:
-                await self._shards.failed()
-                raise
-            if batch.stream is Stream.SHARES:
-                self._last_taken[segment.id] = time.monotonic()
-            if self.last_error:
-                log.info("shipping_again", after_failures=self.failures)
-                self.last_error = ""
-            self._delivered.add(batch.token)
+                await self._deliver(segment, batch, body)
+                ahead = await reading if reading else None
+            finally:
+                if reading:
+                    reading.cancel()
+            following = await self._forget(segment, batch, ahead)
+            if ahead is None or following is None:
+                return
+            batch, body = following, ahead.body
+
+    async def _deliver(self, segment: Segment, batch: Batch, body: bytes | None = None) -> None:
+        if batch.token in self._delivered:
+            return
+        if body is None:
+            body = await asyncio.to_thread(segment.body, batch)
+        try:
+            async with asyncio.timeout(INSERT_TIMEOUT_SECONDS):
+                with cancellation_kept():
+                    await self._prepare_schema()
+                    client = await self._shards.client(batch.segment)
+                    await self._examine(client, batch)
+                    await deliver(client, batch, body, doubted=segment.id in self._doubted)
+            self.shipped_batches += 1
+            self.shipped_rows += batch.rows
+        except PoisonError:
+            await self._sift(segment, batch)
+        except Exception:
+            await self._shards.failed()
+            raise
+        if batch.stream is Stream.SHARES:
+            self._last_taken[segment.id] = time.monotonic()
+        if self.last_error:
+            log.info("shipping_again", after_failures=self.failures)
+            self.last_error = ""
+        self._delivered.add(batch.token)
+
+    async def _forget(self, segment: Segment, batch: Batch, ahead: Ahead | None = None) -> Batch | None:
         # If the disk fails here, the next round only forgets.
-        await asyncio.to_thread(segment.forget, batch)
+        following = await asyncio.to_thread(segment.forget, batch, ahead)
         self._delivered.discard(batch.token)
+        return following
 
     async def _examine(self, client: AsyncClient, batch: Batch) -> None:
         """Notes whether rows of the batch's segment may be in ClickHouse already: asked first, and after a while."""

@@ -183,3 +183,38 @@ def test_disk_space_comes_back_after_a_backlog(segment: Segment) -> None:
         segment.append([shares(seq)])
         segment.forget(next_shares(segment))
     assert segment.path.stat().st_size < backlogged * 0.85
+
+
+def test_what_follows_a_batch_can_be_read_ahead_and_begins_as_it_is_forgotten(segment: Segment) -> None:
+    segment.append([shares(1)])
+    batch = next_shares(segment)
+    assert segment.read_ahead(batch, segment.last_commit) is None
+    segment.append([shares(2)])
+    segment.append([shares(3)])
+    ahead = segment.read_ahead(batch, segment.last_commit)
+    assert ahead is not None
+    assert ahead.body == b"2,3,"
+    segment.append([shares(4)])
+    assert next_shares(segment) == batch
+    following = segment.forget(batch, ahead)
+    assert following is not None
+    assert segment.body(following) == ahead.body
+    assert following.number > batch.number
+    assert next_shares(segment) == following
+    assert segment.forget(following) is None
+    assert segment.body(next_shares(segment)) == b"4,"
+
+
+def test_nothing_is_read_ahead_whose_job_may_not_be_there(segment: Segment) -> None:
+    segment.append([shares(1)])
+    up_to = segment.last_commit
+    batch = next_shares(segment)
+    segment.append([shares(2)])
+    segment.append([shares(3), Record(Stream.JOBS, 1, 0, 0, 5, 5, b"job")])
+    segment.append([shares(4)])
+    ahead = segment.read_ahead(batch, up_to)
+    assert ahead is not None
+    assert ahead.body == b"2,"
+    ahead = segment.read_ahead(batch, segment.last_commit)
+    assert ahead is not None
+    assert ahead.body == b"2,3,4,"

@@ -13,7 +13,7 @@ from services.tests.warehouse.rows import display_hash, make_found_block, make_j
 from services.tests.warehouse.shipping import ROOM, counts, shipping, stored_hashes
 from services.warehouse import delivery
 from services.warehouse.address import ClickHouseAddress
-from services.warehouse.delivery import Outcome, deliver
+from services.warehouse.delivery import Outcome, PoisonError, deliver
 from services.warehouse.rowbinary import Stream
 from services.warehouse.segment import Segment
 from services.warehouse.segment_files import segment_paths
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
-    from services.warehouse.segment import Batch
+    from services.warehouse.segment import Ahead, Batch
 
 DAY_MS = 86_400_000
 
@@ -256,3 +256,55 @@ async def test_the_segment_of_a_living_process_is_left_alone(
     assert living.depth_rows == 1
     assert await stored_hashes(store) == []
     await living.close()
+
+
+async def test_of_a_backlog_each_batch_is_read_ahead_and_jobs_still_come_first(
+    store: ClickHouseAddress,
+    client: AsyncClient,
+    folder: Path,
+    generator: random.Random,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.warehouse.segment.BATCH_ROWS", 20)
+    monkeypatch.setattr("services.warehouse.shipper.BACKLOG_ROWS", 1)
+    spool = Spool.open(folder, max_bytes=ROOM)
+    for commit in range(1, 31):
+        if commit % 10 == 0:
+            spool.append_job(job := make_job(generator))
+        fields = {"job": job.job} if commit >= 10 else {}
+        for _ in range(10):
+            spool.append_share(make_share(generator, **fields), lambda durable: None)
+        await until(lambda commit=commit: spool.depth_rows == 10 * commit + commit // 10)  # type: ignore[misc]
+    ahead: list[bool] = []
+    read_ahead = Segment.read_ahead
+
+    def watched(segment: Segment, batch: Batch, up_to: int) -> Ahead | None:
+        found = read_ahead(segment, batch, up_to)
+        ahead.append(found is not None)
+        return found
+
+    monkeypatch.setattr(Segment, "read_ahead", watched)
+    shipper = Shipper(folder, spool, store)
+    assert await shipper.drain(60)
+    await spool.close()
+    assert shipper.shipped_batches == 16
+    assert sum(ahead) == 14
+    assert await counts(client) == (300,) * 4
+    result = await client.query("SELECT countIf(job IN (SELECT job FROM jobs)) FROM shares")
+    assert result.result_rows[0][0] == 210
+
+
+async def test_a_large_batch_goes_in_pieces_and_can_be_repeated(
+    client: AsyncClient, folder: Path, generator: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "PIECE_BYTES", 1000)
+    segment = await spooled(folder, generator, 100)
+    batch, body = begun(segment)
+    for _ in range(2):
+        assert await deliver(client, batch, body) is Outcome.DELIVERED
+    assert await counts(client) == (100,) * 4
+    cut = replace(batch, token="cut off")
+    with pytest.raises(PoisonError):
+        await deliver(client, cut, body[:-3])
+    assert await counts(client) == (100,) * 4
+    segment.release()
