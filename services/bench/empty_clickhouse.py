@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def empty_clickhouse(*, core: int | None, within: Path | None = None) -> Iterator[ClickHouseAddress]:
-    """Open for questions, on one core or on all (None); ``within`` names where its folder is made."""
-    with tempfile.TemporaryDirectory(prefix="sharehouse-bench-", dir=within) as folder:
+def empty_clickhouse(
+    *, core: int | None, within: Path | None = None, data: Path | None = None
+) -> Iterator[ClickHouseAddress]:
+    """Open for questions, on one core or on all (None); ``within`` names where its folder is made.
+
+    With ``data`` that is its folder, which stays with what is in it.
+    """
+    made = tempfile.TemporaryDirectory(prefix="sharehouse-bench-", dir=within)
+    with made if data is None else contextlib.nullcontext(data) as folder:
         address = ClickHouseAddress(port=free_port(), password="bench")
         options = EmbeddedOptions(data=Path(folder), port=address.port, password=address.password)
         with service(serve, options, core=core):

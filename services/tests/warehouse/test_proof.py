@@ -11,7 +11,7 @@ from services.tests.warehouse.provable import genuine_job, genuine_share, keyed
 from services.tests.warehouse.rows import make_share
 from services.tests.warehouse.test_rowbinary import insert
 from services.warehouse.mismatch import MEANINGS, Mismatch
-from services.warehouse.proof import ShareProof
+from services.warehouse.proof import SHARE_SQL, ShareProof
 from services.warehouse.queries import Queries
 from services.warehouse.records import NO_HEADER, NO_JOB
 from services.warehouse.rowbinary import RowEncoder, Stream
@@ -44,6 +44,15 @@ def test_an_id_is_read_as_it_is_written() -> None:
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(ShareIdError, match="SEGMENT-SEQ"):
         ShareId.parse(text)
+
+
+async def test_a_share_is_found_by_its_id_without_reading_all(client: AsyncClient, generator: random.Random) -> None:
+    encoder = RowEncoder(SEGMENT)
+    await insert(client, Stream.SHARES, encoder.share(make_share(generator), 1))
+    told = await client.query(f"EXPLAIN indexes = 1 {SHARE_SQL}", parameters={"segment": str(SEGMENT), "seq": 2})
+    plan = "\n".join(row[0] for row in told.result_rows)
+    assert "Name: by_seq" in plan
+    assert "Granules: 0/1" in plan
 
 
 async def test_a_stored_share_proves_itself(
