@@ -54,11 +54,11 @@ def create(configuration: Configuration, name: str | None, say: Callable[[str], 
 
 def restore(configuration: Configuration, name: str, say: Callable[[str], None]) -> None:
     """Restore a backup into an empty store. Raises Mistake where that cannot be."""
-    address, settings = options.address(configuration), configuration.settings
+    address, retention = options.address(configuration), options.retention(configuration)
     tell = _Teller(say, "restoring")
 
     async def restored() -> tuple[BackupState, list[str]]:
-        update = partial(migrate, address, hot_days=settings.storage_hot_days, keep_days=settings.storage_keep_days)
+        update = partial(migrate, address, retention)
         try:
             state = await backup.restore_backup(address, name, tell)
         except BackupError:

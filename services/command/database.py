@@ -27,11 +27,9 @@ _S3_ERROR = 499
 def migrate(configuration: Configuration, say: Callable[[str], None]) -> None:
     """Bring the tables up to date and tell what was applied. Raises Mistake where ClickHouse is away or refuses."""
     address = options.address(configuration)
-    settings = configuration.settings
+    retention = options.retention(configuration)
     try:
-        applied = asyncio.run(
-            migrations.migrate(address, hot_days=settings.storage_hot_days, keep_days=settings.storage_keep_days)
-        )
+        applied = asyncio.run(migrations.migrate(address, retention))
     except (ClickHouseError, aiohttp.ClientError, OSError) as error:
         raise Mistake(f"ClickHouse at {address.host}:{address.port} {sentence(error, address.user)}") from None
     for name in applied:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from services.proxy.options import ProxyOptions
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.embedded.options import EmbeddedOptions
+    from services.warehouse.retention import Retention
 
 _STORAGE_FILES = Path(__file__).parents[2] / "config" / "clickhouse"
 
@@ -39,6 +40,20 @@ def address(configuration: Configuration) -> ClickHouseAddress:
         database=settings.clickhouse_database,
         cluster=settings.clickhouse_cluster or "",
     )
+
+
+def retention(configuration: Configuration) -> Retention:
+    """How long each table keeps its rows. Raises Mistake where the times do not fit each other."""
+    from services.warehouse.retention import Retention
+
+    settings = configuration.settings
+    with told_plainly():
+        return Retention(
+            hot_days=settings.storage_hot_days,
+            keep_days=settings.storage_keep_days,
+            rollup_keep_days=settings.storage_rollup_keep_days,
+            state_keep_days=settings.storage_state_keep_days,
+        )
 
 
 def embedded(configuration: Configuration, bucket: storage.Bucket | None) -> EmbeddedOptions:

@@ -46,6 +46,7 @@ def make(configuration: Configuration, *, with_demo: bool) -> Plan:
     listeners = _listeners(configuration, with_demo=with_demo)
     for refusing in (
         lambda: options.embedded(configuration, bucket),
+        lambda: options.retention(configuration),
         lambda: options.proxy(configuration),
         lambda: options.api(configuration),
         lambda: options.dashboard(configuration),

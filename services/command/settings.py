@@ -146,6 +146,8 @@ class Settings(BaseSettings):
     backup_dir: Text | None = None
     storage_hot_days: Annotated[int, Field(ge=1, le=3650)] = 2
     storage_keep_days: Annotated[int, Field(ge=1, le=36500)] | None = None
+    storage_rollup_keep_days: Annotated[int, Field(ge=1, le=36500)] | None = None
+    storage_state_keep_days: Annotated[int, Field(ge=1, le=36500)] = 30
 
     aws_access_key_id: Secret = SecretStr("")
     aws_secret_access_key: Secret = SecretStr("")

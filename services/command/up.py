@@ -99,12 +99,7 @@ def _with_migrations(planned: Plan) -> tuple[Service, ...]:
     async def migrate() -> None:
         from services.warehouse.migrate import migrate
 
-        settings = planned.configuration.settings
-        await migrate(
-            options.address(planned.configuration),
-            hot_days=settings.storage_hot_days,
-            keep_days=settings.storage_keep_days,
-        )
+        await migrate(options.address(planned.configuration), options.retention(planned.configuration))
 
     first, *rest = planned.services
     return (dataclasses.replace(first, once_ready=migrate), *rest)

@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from services.warehouse import cluster
 from services.warehouse.client import Connection
+from services.warehouse.retention import Retention
 from services.warehouse.tiering import apply_tiering
 
 if TYPE_CHECKING:
@@ -42,16 +43,16 @@ class Migration:
     statements: tuple[str, ...]
 
 
-async def migrate(address: ClickHouseAddress, *, hot_days: int = 2, keep_days: int | None = None) -> list[str]:
+async def migrate(address: ClickHouseAddress, retention: Retention = Retention()) -> list[str]:  # noqa: B008 - frozen
     """Creates the database, applies what is missing, and sets when shares go to volume `cold`, if there is one,
-    and when they are deleted.
+    and when rows are deleted.
 
     Returns the names of the migrations that this call applied. Raises what clickhouse-connect and aiohttp raise.
     """
     applied = await apply_migrations(address)
     connection = Connection(address)
     try:
-        await apply_tiering(await connection.client(), hot_days=hot_days, keep_days=keep_days, cluster=address.cluster)
+        await apply_tiering(await connection.client(), retention, cluster=address.cluster)
     finally:
         await connection.close()
     return applied

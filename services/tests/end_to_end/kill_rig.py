@@ -31,6 +31,7 @@ from services.warehouse.address import ClickHouseAddress
 from services.warehouse.embedded.options import EmbeddedOptions
 from services.warehouse.embedded.server import serve as serve_clickhouse
 from services.warehouse.migrate import migrate
+from services.warehouse.retention import Retention
 from services.warehouse.shipper import Shipper
 
 if TYPE_CHECKING:
@@ -297,7 +298,7 @@ async def kill_rig(folder: Path) -> AsyncIterator[KillRig]:
         victims["clickhouse"].start()
         pool.start()
         await rig.open(within_seconds=180)
-        await migrate(address, hot_days=0)
+        await migrate(address, Retention(hot_days=0))
         victims["proxy"].start()
         victims["shipper"].start()
         yield rig

@@ -1,24 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
 from services.tests.conftest import PASSWORD, ClickHouseProcess
-from services.tests.warehouse.rows import make_job, make_share
+from services.tests.warehouse.rows import make_found_block, make_job, make_share
 from services.tests.warehouse.test_rowbinary import insert
 from services.warehouse.client import Connection
 from services.warehouse.embedded.options import EmbeddedOptions
 from services.warehouse.migrate import migrate
+from services.warehouse.retention import Retention, RetentionError
 from services.warehouse.rowbinary import RowEncoder, Stream
 
 if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -88,11 +90,11 @@ async def test_shares_older_than_the_limit_move_and_stay_readable(
 @pytest.mark.timeout(120)
 async def test_the_limit_follows_the_setting(tiered: AsyncClient, two_volumes: ClickHouseProcess) -> None:
     assert "toIntervalDay(2) TO VOLUME 'cold'" in await definition(tiered)
-    await migrate(two_volumes.address, hot_days=7)
+    await migrate(two_volumes.address, Retention(hot_days=7))
     assert "toIntervalDay(7) TO VOLUME 'cold'" in await definition(tiered)
     changed = await tiered.query("SELECT metadata_modification_time FROM system.tables WHERE name = 'shares'")
     await asyncio.sleep(1)
-    await migrate(two_volumes.address, hot_days=7)
+    await migrate(two_volumes.address, Retention(hot_days=7))
     unchanged = await tiered.query("SELECT metadata_modification_time FROM system.tables WHERE name = 'shares'")
     assert changed.result_rows == unchanged.result_rows
 
@@ -108,7 +110,7 @@ async def test_shares_are_deleted_after_the_days_that_they_are_kept(
     encoder = RowEncoder(uuid4())
     await insert(client, Stream.SHARES, b"".join(encoder.share(share, seq) for seq, share in enumerate(shares)))
     await insert(client, Stream.JOBS, b"".join(map(encoder.job, jobs)))
-    await migrate(store, keep_days=30)
+    await migrate(store, Retention(keep_days=30))
     assert "TTL toDateTime(ts) + toIntervalDay(30) SETTINGS" in await definition(client)
     await client.command("OPTIMIZE TABLE jobs FINAL")
     left = (
@@ -122,19 +124,65 @@ async def test_shares_are_deleted_after_the_days_that_they_are_kept(
             break
         await asyncio.sleep(0.1)
     assert found == (2, 2, 4)
-    await migrate(store, keep_days=60)
+    await migrate(store, Retention(keep_days=60))
     assert "toIntervalDay(60)" in await definition(client)
     await migrate(store)
     assert "TTL" not in await definition(client)
 
 
 async def test_moves_and_deletes_stand_side_by_side(tiered: AsyncClient, two_volumes: ClickHouseProcess) -> None:
-    await migrate(two_volumes.address, hot_days=3, keep_days=90)
+    await migrate(two_volumes.address, Retention(hot_days=3, keep_days=90))
     wanted = "TTL toDateTime(ts) + toIntervalDay(3) TO VOLUME 'cold', toDateTime(ts) + toIntervalDay(90) SETTINGS"
     assert wanted in await definition(tiered)
-    await migrate(two_volumes.address, hot_days=3)
+    await migrate(two_volumes.address, Retention(hot_days=3))
     assert "TTL toDateTime(ts) + toIntervalDay(3) TO VOLUME 'cold' SETTINGS" in await definition(tiered)
 
 
 async def test_without_a_cold_volume_shares_stay(client: AsyncClient) -> None:
     assert "TTL" not in await definition(client)
+
+
+async def test_each_table_keeps_its_rows_for_the_days_that_are_set(
+    store: ClickHouseAddress, client: AsyncClient, generator: random.Random
+) -> None:
+    """Of a populated store: roll-ups go by the month once all of it is old, states by the row; blocks never."""
+    now_ms = time.time_ns() // 1_000_000
+    encoder = RowEncoder(uuid4())
+    shares = [make_share(generator, ts_ms=now_ms - days * 86_400_000) for days in (100, 0)]
+    await insert(client, Stream.SHARES, b"".join(encoder.share(share, seq) for seq, share in enumerate(shares)))
+    await insert(client, Stream.FOUND_BLOCKS, encoder.found_block(make_found_block(generator, ts_ms=1)))
+    for days in (100, 20, 0):
+        at = now_ms - days * 86_400_000
+        await client.command(
+            f"INSERT INTO heartbeats (ts, proxy, instance) SELECT fromUnixTimestamp64Milli({at}), 'p', '{uuid4()}'"
+        )
+        await client.command(f"INSERT INTO audits (started) SELECT fromUnixTimestamp64Milli({at})")
+    await migrate(store, Retention(keep_days=5, rollup_keep_days=50, state_keep_days=10))
+    expected = {"shares_10m": 1, "shares_1h": 1, "shares_1d": 1, "audits": 2, "heartbeats": 1, "found_blocks": 1}
+    found: dict[str, int] = {}
+    for _ in range(300):
+        for table in expected:
+            await client.command(f"OPTIMIZE TABLE {table} FINAL")
+            found[table] = (await client.query(f"SELECT count() FROM {table}")).result_rows[0][0]
+        if found == expected:
+            break
+        await asyncio.sleep(0.1)
+    assert found == expected
+    await migrate(store)
+    ttl = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine_full LIKE '% TTL %' ORDER BY 1"
+    tables = [row[0] for row in (await client.query(ttl)).result_rows]
+    assert tables == ["config_answers", "config_revisions", "heartbeats", "pool_states", "sessions"]
+
+
+@pytest.mark.parametrize("keep_days", [None, 51])
+def test_roll_ups_do_not_go_before_the_shares_that_they_count(keep_days: int | None) -> None:
+    with pytest.raises(RetentionError, match="STORAGE_ROLLUP_KEEP_DAYS is 50"):
+        Retention(keep_days=keep_days, rollup_keep_days=50)
+
+
+def test_every_table_has_its_place_in_the_guide() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "OPERATIONS.md").read_text()
+    section = guide.partition("### What is kept for how long")[2].partition("\n#")[0]
+    assert set(Retention().ttls()) | {"found_blocks", "block_candidates"} == set(
+        re.findall(r"`(\w+_?\w*)`", section)
+    ) - {"up"}
