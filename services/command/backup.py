@@ -30,7 +30,7 @@ T = TypeVar("T")
 _TELL_AGAIN_SECONDS = 2.0
 _ACCESS_DENIED = 497
 # What ClickHouse says, and what to do then.
-_GRANT = "grant the user BACKUP, and READ, WRITE ON DISK (config/clickhouse/backups.xml tells how)"
+_GRANT = "grant the user BACKUP, and READ, WRITE ON DISK (config/clickhouse/users.xml tells how)"
 _REMEDIES = {
     "Not enough privileges": _GRANT,
     "is not allowed for backups": "give the server a disk `backups` (config/clickhouse/backups.xml tells how)",

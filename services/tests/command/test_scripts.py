@@ -17,7 +17,7 @@ def _run(script: str, *arguments: str, path: str) -> subprocess.CompletedProcess
     return subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, timeout=15, check=False)
 
 
-@pytest.mark.parametrize("script", ["up", "test", "lock", "bench", "env-init", "roll", "test-docker"])
+@pytest.mark.parametrize("script", ["up", "test", "lock", "bench", "env-init", "roll", "test-docker", "audit"])
 def test_help(script: str) -> None:
     done = _run(script, "--help", path=os.environ["PATH"])
     assert done.returncode == 0

@@ -8,6 +8,7 @@ clickhouse/clickhouse-server, the same engine as a Python package, on the very X
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -16,12 +17,13 @@ import sys
 import sysconfig
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from services.tests.containers import base_images, checks, machine
+from services.tests.containers import base_images, checks, machine, recovery
 from services.tests.containers.composed import PORTS, Composed
-from services.tests.containers.engine import Engine, EngineError, told
+from services.tests.containers.engine import INTERRUPTIONS, Engine, EngineError, told
 from services.tests.end_to_end.ledger_miner import Ledger
 from services.tests.free_port import free_ports
 
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
     from types import FrameType
 
 CI = os.environ.get("CI") == "true"
+# All of it; what still runs then is ended, and that is a failure.
+_WHOLE_SECONDS = 900.0
 _STAND_INS = {"haproxy": "haproxy", "clickhouse": "clickhouse/clickhouse-server", "seaweedfs": "chrislusf/seaweedfs"}
 # Those that run here; the older docker-compose makes the volumes of other profiles too.
-_VOLUMES = ("clickhouse", "spool", "miner", "demo-pool", "s3")
-_FAILURES = (AssertionError, RuntimeError, OSError, subprocess.SubprocessError)
+_VOLUMES = ("clickhouse", "embedded", "spool", "miner", "demo-pool", "s3")
+_FAILURES = (AssertionError, LookupError, RuntimeError, OSError, ValueError, subprocess.SubprocessError)
 
 
 class Steps:
@@ -47,7 +51,11 @@ class Steps:
         """What is appended to the list stands behind the step's time."""
         facts: list[str] = []
         started = time.monotonic()
-        yield facts
+        try:
+            yield facts
+        except BaseException:
+            print(f"  no {time.monotonic() - started:6.1f} s  {what}", flush=True)
+            raise
         self.passed += 1
         print(f"  ok {time.monotonic() - started:6.1f} s  {what}{': ' if facts else ''}{', '.join(facts)}", flush=True)
 
@@ -60,23 +68,23 @@ class Steps:
 
 def main() -> int:
     """Returns the exit code."""
-    signal.signal(signal.SIGTERM, _interrupted)
     steps = Steps()
-    temporary = Path(tempfile.gettempdir())
+    engine = Engine(_WHOLE_SECONDS)
+    for number in INTERRUPTIONS:
+        signal.signal(number, functools.partial(_interrupted, engine))
     missing = machine.missing_packages()
-    if not (reason := machine.obstacle(temporary)) and missing:
-        if not CI:
-            reason = f"packages are missing (apt install {' '.join(missing)}; with CI=true they are installed)"
-        else:
-            with steps.step(f"install {' '.join(missing)}"):
-                machine.install(missing)
+    reason = machine.obstacle(Path(tempfile.gettempdir())) or machine.mirror_obstacle()
+    if missing and not reason and not CI:
+        reason = f"packages are missing (apt install {' '.join(missing)}; with CI=true they are installed)"
     if reason:
         return _skipped(reason)
-    machine.update()
+    if missing:
+        with steps.step(f"install {' '.join(missing)}"):
+            machine.install(missing)
     with contextlib.ExitStack() as stack:
         try:
             with steps.step("start an engine, and a container in it"):
-                engine = stack.enter_context(Engine())
+                stack.enter_context(engine)
                 engine.prove()
         except EngineError as error:
             return _skipped(str(error))
@@ -89,7 +97,7 @@ def main() -> int:
             print(f"FAILED: {told(error)}", flush=True)
             _tell_state(composed)
             return 1
-    print(f"{steps.passed} passed, 0 failed")
+        print(f"{steps.passed} passed, 0 failed", flush=True)
     return 0
 
 
@@ -102,21 +110,35 @@ def _build(steps: Steps, stack: Composed, folder: Path) -> None:
         base_images.make_base(engine, base, folder)
     stack.env_file.write_text((stack.docker_folder / ".env.example").read_text())
     stack.set(COMPOSE_PROFILES="miner,demo,s3")
-    with steps.step("build every image") as facts:
-        for attempt in (1, 2, 3):
-            with contextlib.suppress(*((subprocess.CalledProcessError,) if attempt < 3 else ())):
-                stack.compose("build", timeout_seconds=900)
-                break
-        base_images.retried(
-            engine, "build", "--file", f"{stack.docker_folder}/Dockerfile", "--target=clickhouse",
-            "--tag=sharehouse/clickhouse", str(stack.project),
-        )  # fmt: skip
+    versions = dict(re.findall(r"image: ([a-z/-]+):\$\{[A-Z_]+:-([^}]+)\}", composefile))
+    names = {target: f"{image}:{versions[image]}" for target, image in _STAND_INS.items()}
+    with steps.step("build every image, and what stands in for other people's") as facts:
+        # At once: they wait for the network by turns.
+        with ThreadPoolExecutor() as builders:
+            builds = [
+                builders.submit(_build_composed, stack),
+                builders.submit(_build_clickhouse, stack, names, folder),
+                builders.submit(base_images.make_stand_ins, engine, names, folder, ("haproxy", "seaweedfs")),
+            ]
+        for build in builds:
+            build.result()
         size = int(engine.docker("image", "inspect", "--format={{.Size}}", base))
         facts += [f"base {size >> 20} MiB", *sorted(_sizes(engine, size))]
-    with steps.step("make what stands in for other people's images"):
-        versions = dict(re.findall(r"image: ([a-z/-]+):\$\{[A-Z_]+:-([^}]+)\}", composefile))
-        names = {target: f"{image}:{versions[image]}" for target, image in _STAND_INS.items()}
-        base_images.make_stand_ins(engine, names, folder)
+
+
+def _build_composed(stack: Composed) -> None:
+    for attempt in (1, 2, 3):
+        with contextlib.suppress(*((subprocess.CalledProcessError,) if attempt < 3 else ())):
+            stack.compose("build", "--parallel")
+            return
+
+
+def _build_clickhouse(stack: Composed, names: dict[str, str], folder: Path) -> None:
+    base_images.retried(
+        stack.engine, "build", "--file", f"{stack.docker_folder}/Dockerfile", "--target=clickhouse",
+        "--tag=sharehouse/clickhouse", str(stack.project),
+    )  # fmt: skip
+    base_images.make_stand_ins(stack.engine, names, folder, ("clickhouse",))
 
 
 def _sizes(engine: Engine, base: int) -> Iterator[str]:
@@ -133,6 +155,7 @@ def _check(steps: Steps, stack: Composed) -> None:
     stack.set_for_the_test()
     run("docker-compose 1.29 brings all up, healthy", lambda: checks.comes_up(stack))
     run("miners mine through haproxy", lambda: checks.mines(stack, ledger))
+    run("the merge miner leaves room", lambda: checks.miner_leaves_room(stack))
     run("accepted shares in pool = ClickHouse = API = dashboard", lambda: checks.all_agree(stack))
     run("old shares go to S3", lambda: checks.old_shares_go_to_s3(stack))
     run("only the front is reachable", lambda: checks.only_the_front_is_reachable(stack))
@@ -143,12 +166,16 @@ def _check(steps: Steps, stack: Composed) -> None:
     run("accepted shares, all stored once", lambda: checks.nothing_was_lost(stack, ledger))
     run("logs hold no secret", lambda: checks.logs_hold_no_secret(stack))
     with steps.step("down"):
+        stack.move_secrets_to_files()
         stack.compose("down")
     newer = Path(sysconfig.get_path("scripts")) / "docker-compose"
+    name = "docker-compose 1.29"
     if newer.exists():
-        stack.command = (str(newer),)
-        run("current Compose brings the same up again", lambda: checks.comes_up(stack))
-        run("accepted shares, still there", lambda: checks.nothing_was_lost(stack, ledger))
+        stack.command, name = (str(newer),), "current Compose"
+    run(f"{name} brings the same up again, secrets in files", lambda: checks.comes_up(stack))
+    run("accepted shares, still there", lambda: checks.nothing_was_lost(stack, ledger))
+    run("shares, from a backup into an empty stack with the embedded ClickHouse", lambda: recovery.is_restored(stack))
+    run("logs hold no secret that lies in a file", lambda: checks.logs_hold_no_secret(stack))
     with steps.step("down, with every volume"):
         stack.compose("down", "--volumes")
         volumes = set(stack.engine.docker("volume", "ls", "--quiet").split())
@@ -169,7 +196,8 @@ def _skipped(reason: str) -> int:
     return 0
 
 
-def _interrupted(number: int, _: FrameType | None) -> NoReturn:
+def _interrupted(engine: Engine, number: int, _: FrameType | None) -> NoReturn:
+    engine.abandon()
     raise SystemExit(128 + number)
 
 

@@ -11,14 +11,12 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
-from services.tests.containers.composed import ONE_SHOTS, eventually
+from services.tests.containers.composed import ONE_SHOTS
 from services.tests.end_to_end.ledger_miner import Ledger, ledger_miners
 
 if TYPE_CHECKING:
     from services.tests.containers.composed import Composed
 
-# So long does one step of a busy stack take at the very most; on an idle machine it is seconds.
-PATIENCE_SECONDS = 240.0
 CONNECTIONS = 9
 
 
@@ -39,11 +37,7 @@ def refuses_placeholders(stack: Composed) -> None:
 def comes_up(stack: Composed, *, proxies: int = 1) -> None:
     """Every service is healthy, and the one-shots ended well."""
     stack.compose("up", "--detach")
-    eventually(
-        lambda: stack.all_healthy(proxies),
-        within_seconds=PATIENCE_SECONDS,
-        what="every service is healthy",
-    )
+    stack.eventually(lambda: stack.all_healthy(proxies), "every service is healthy")
     for name in ONE_SHOTS:
         (one,) = stack.inspect(*stack.containers(name, stopped=True))
         assert one["State"]["ExitCode"] == 0, name
@@ -60,7 +54,9 @@ def mines(stack: Composed, ledger: Ledger) -> None:
 def all_agree(stack: Composed) -> int:
     """With no miner at work: the pool's log, ClickHouse, the API and the dashboard know the same accepted shares."""
     stack.compose("stop", "miner")
-    eventually(lambda: _agree(stack), within_seconds=PATIENCE_SECONDS, what="pool = ClickHouse = API = dashboard")
+    (stopped,) = stack.inspect(*stack.containers("miner", stopped=True))
+    assert stopped["State"]["ExitCode"] == 0, "the miner had to be killed, or failed to stop"
+    stack.eventually(lambda: _agree(stack), "pool = ClickHouse = API = dashboard")
     count = len(stack.pool_log())
     stack.compose("start", "miner")
     return count
@@ -94,7 +90,7 @@ def old_shares_go_to_s3(stack: Composed) -> None:
     chosen = [{"ts": "ts - INTERVAL 3 DAY", "pool_label": "'old'"}.get(name, name) for name in columns]
     stack.rows(f"INSERT INTO shares ({', '.join(columns)}) SELECT {', '.join(chosen)} FROM shares LIMIT 50")
     where = "SELECT sum(rows) FROM system.parts WHERE active AND database = 'sharehouse' AND disk_name = 'cold'"
-    eventually(lambda: int(stack.rows(where)[0][0]) >= 1, within_seconds=PATIENCE_SECONDS, what="old shares lie on S3")
+    stack.eventually(lambda: int(stack.rows(where)[0][0]) >= 1, "old shares lie on S3")
     assert int(stack.rows("SELECT count() FROM shares WHERE pool_label = 'old' AND NOT ignore(header)")[0][0]) >= 1
     status = stack.compose("run", "--rm", "--no-deps", "migrate", "storage", "status")
     assert "cold" in status, status
@@ -137,6 +133,16 @@ def nothing_is_more_than_it_needs(stack: Composed) -> None:
     assert stack.execute("clickhouse", "python", "-c", find) == "['chdb'] []"
 
 
+def miner_leaves_room(stack: Composed) -> None:
+    """Every thread of the merge miner has the lowest priority, and all of them half a CPU."""
+    (miner,) = stack.inspect(*stack.containers("miner"))
+    assert (miner["HostConfig"]["NanoCpus"], miner["HostConfig"]["CpuShares"]) == (500_000_000, 2)
+    # The nineteenth field, and the command's name in parentheses is the second.
+    nice = "import glob; print({open(f).read().rpartition(')')[2].split()[16] for p in glob.glob('/proc/[0-9]*/')"
+    nice += " if b'-m\\0services.command' in open(p + 'cmdline', 'rb').read() for f in glob.glob(p + 'task/*/stat')})"
+    assert stack.execute("miner", "python", "-c", nice) == "{'19'}"
+
+
 def logs_hold_no_secret(stack: Composed) -> None:
     """Of any service, one-shots included."""
     log = stack.compose("logs", "--no-color")
@@ -148,7 +154,7 @@ def logs_hold_no_secret(stack: Composed) -> None:
 def scales(stack: Composed, ledger: Ledger, *, proxies: int) -> None:
     """More proxies are found by haproxy, each gets its part of the miners, and all show."""
     stack.compose("up", "--detach", "--no-recreate", "--scale", f"proxy={proxies}")
-    eventually(lambda: stack.all_healthy(proxies), within_seconds=PATIENCE_SECONDS, what=f"{proxies} healthy proxies")
+    stack.eventually(lambda: stack.all_healthy(proxies), f"{proxies} healthy proxies")
     spread = (
         "SELECT proxy, count() FROM sessions FINAL WHERE disconnected IS NULL AND arrayExists(w -> w LIKE 'ledger.%',"
         " workers) GROUP BY proxy"
@@ -156,7 +162,15 @@ def scales(stack: Composed, ledger: Ledger, *, proxies: int) -> None:
     alive = "SELECT uniqExact(proxy) FROM heartbeats WHERE ts > now() - INTERVAL 10 SECOND"
     with _load(stack, ledger) as load:
         load.until(lambda: stack.rows(alive)[0][0] >= proxies, f"{proxies} proxies show")
+        load.until(lambda: _shown_proxies(stack) == proxies, f"{proxies} proxies are on the dashboard")
         load.until(lambda: len(stack.rows(spread)) == proxies, f"miners on {proxies} proxies")
+
+
+def _shown_proxies(stack: Composed) -> int:
+    """Of those that live, by the dashboard's page of what each keeps in its spool."""
+    page = stack.dashboard("/storage")
+    alive = "SELECT DISTINCT proxy FROM heartbeats WHERE ts > now() - INTERVAL 10 SECOND"
+    return sum(name in page for (name,) in stack.rows(alive))
 
 
 def survives_a_kill(stack: Composed, ledger: Ledger) -> None:
@@ -180,15 +194,13 @@ def rolls(stack: Composed, ledger: Ledger) -> None:
     after = set(stack.containers("proxy"))
     assert len(after) == len(before)
     assert not after & before, "a proxy was not replaced"
-    eventually(lambda: stack.all_healthy(len(before)), within_seconds=PATIENCE_SECONDS, what="all are healthy")
+    stack.eventually(lambda: stack.all_healthy(len(before)), "all are healthy")
 
 
 def nothing_was_lost(stack: Composed, ledger: Ledger) -> int:
     """What miners read as accepted is stored once, whatever was killed and replaced since."""
     stack.compose("stop", "miner")
-    eventually(
-        lambda: ledger.accepted <= set(_stored(stack)), within_seconds=PATIENCE_SECONDS, what="all accepted are stored"
-    )
+    stack.eventually(lambda: ledger.accepted <= set(_stored(stack)), "all accepted are stored")
     stored = [
         row[0] for row in stack.rows("SELECT block_hash FROM shares WHERE verdict = 'accepted' AND pool_label != 'old'")
     ]
@@ -222,7 +234,7 @@ class _Load:
 
     def until(self, condition: object, what: str) -> None:
         assert callable(condition)
-        self.run(lambda: eventually(condition, within_seconds=PATIENCE_SECONDS, what=what))
+        self.run(lambda: self._stack.eventually(condition, what))
 
     def until_grown(self, by: int) -> None:
         wanted = len(self._ledger.accepted) + by

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 _LEFT_OUT = (".git", ".venv", "data", "found_blocks", "__pycache__", ".*_cache", ".hypothesis", ".env", "secrets")
 PORTS = ("PROXY_PORT", "PROXY_PORT_HIGH", "API_PORT", "DASHBOARD_PORT")
+# So long does one step of a busy stack take at the very most; on an idle machine it is seconds.
+_PATIENCE_SECONDS = 240.0
 # What leaves with a container and is no trouble: `check` and `migrate` run once.
 ONE_SHOTS = ("check", "migrate")
 
@@ -43,32 +45,21 @@ class Composed:
 
     def compose(self, *arguments: str, timeout_seconds: float = 600, check: bool = True) -> str:
         """What it prints. Raises CalledProcessError with that."""
-        done = subprocess.run(
+        return self.engine.run(
             [*self.command, *arguments],
-            cwd=self.docker_folder,
-            env=self.engine.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_seconds,
+            folder=self.docker_folder,
+            timeout_seconds=timeout_seconds,
             check=check,
         )
-        return done.stdout.decode(errors="replace")
 
     def script(self, name: str, *arguments: str, timeout_seconds: float = 300) -> str:
         """A script of the project, as its user calls it. Raises CalledProcessError."""
-        environment = {**self.engine.environment, "COMPOSE": " ".join(self.command)}
-        done = subprocess.run(
+        return self.engine.run(
             [str(self.project / "scripts" / name), *arguments],
-            cwd=self.docker_folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_seconds,
-            check=True,
+            folder=self.docker_folder,
+            timeout_seconds=timeout_seconds,
+            COMPOSE=" ".join(self.command),
         )
-        return done.stdout.decode(errors="replace")
 
     def set(self, **values: str | int) -> None:
         """Lines of .env."""
@@ -97,16 +88,26 @@ class Composed:
         )
 
     def value(self, name: str) -> str:
-        """What .env says."""
+        """What .env says, or the file that it names."""
         found = re.search(rf"^{name}=(.*)$", self.env_file.read_text(), re.MULTILINE)
+        if found and not found[1] and (file := self.value(f"{name}_FILE")):
+            return (self.docker_folder / file).read_text().strip()
         return found[1] if found else ""
 
     def secrets(self) -> dict[str, str]:
         """By name."""
-        names = re.findall(
-            r"^([A-Z_]*(?:PASSWORD|TOKENS?|SECRET|SECRET_ACCESS_KEY))=.", self.env_file.read_text(), re.M
-        )
-        return {name: self.value(name) for name in names}
+        names = re.findall(r"^([A-Z_]*(?:PASSWORD|TOKENS?|SECRET|SECRET_ACCESS_KEY))=", self.env_file.read_text(), re.M)
+        return {name: value for name in names if (value := self.value(name))}
+
+    def move_secrets_to_files(self) -> None:
+        """As `env-init --files` lays them."""
+        folder = self.docker_folder / "secrets"
+        folder.mkdir(mode=0o700)
+        for name, secret in self.secrets().items():
+            if f"{name}_FILE=" in self.env_file.read_text():
+                (folder / name.lower()).write_text(f"{secret}\n")
+                (folder / name.lower()).chmod(0o444)
+                self.set(**{name: "", f"{name}_FILE": f"./secrets/{name.lower()}"})
 
     def containers(self, service: str = "", *, stopped: bool = False) -> list[str]:
         """Ids, of one service or of all."""
@@ -172,19 +173,18 @@ class Composed:
         text = self.execute("demo-pool", "cat", "/data/demo/accepted.log")
         return [line.split()[0] for line in text.splitlines()]
 
-
-def eventually(condition: Callable[[], bool], *, within_seconds: float, what: str) -> None:
-    """Raises AssertionError where it does not come true in time. What cannot be asked yet is not true yet."""
-    deadline = time.monotonic() + within_seconds
-    last = ""
-    while True:
-        try:
-            if condition():
-                return
-            last = ""
-        except (OSError, subprocess.SubprocessError, urllib.error.URLError, http.client.HTTPException) as error:
-            last = told(error)
-        except (IndexError, ValueError) as error:
-            last = repr(error)
-        assert time.monotonic() < deadline, f"not within {within_seconds:.0f} s: {what}. {last}"
-        time.sleep(0.5)
+    def eventually(self, condition: Callable[[], bool], what: str) -> None:
+        """Raises AssertionError where it does not come true in time. What cannot be asked yet is not true yet."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        last = ""
+        while True:
+            try:
+                if condition():
+                    return
+                last = ""
+            except (OSError, subprocess.SubprocessError, urllib.error.URLError, http.client.HTTPException) as error:
+                last = told(error)
+            except (IndexError, ValueError) as error:
+                last = repr(error)
+            assert time.monotonic() < deadline, f"not within {_PATIENCE_SECONDS:.0f} s: {what}. {last}"
+            time.sleep(self.engine.within(0.2))

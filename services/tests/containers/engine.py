@@ -7,22 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from services.tests.containers.machine import PATH
 
-_START_SECONDS = 60.0
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_START_SECONDS = 25.0
+_PROOF_SECONDS = 25.0
 _STOP_SECONDS = 30.0
 _FORWARDING = tuple(
     Path("/proc/sys/net") / name for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv4/conf/all/forwarding")
 )
 _BRIDGE = "docker0"
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # A table that nobody had touched before the engine came: iptables-save does not mention it.
 _EMPTY_TABLES = {
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
@@ -35,10 +41,14 @@ class EngineError(Exception):
 
 
 class Engine:
-    """Starts on entry, and is gone on exit, whatever happened between."""
+    """Starts on entry, and is gone on exit, whatever happened between.
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="sharehouse-docker-"))
+    What is asked of it ends by itself within ``seconds``, for then its caller's whole time is up.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self.folder = Path(tempfile.gettempdir()) / f"sharehouse-docker-{secrets.token_hex(6)}"
         self.environment = {
             "PATH": PATH,
             "HOME": str(self.folder),
@@ -48,9 +58,11 @@ class Engine:
             "LANG": "C.UTF-8",
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._running: set[subprocess.Popen[bytes]] = set()
 
     def __enter__(self) -> Self:
         """Raises EngineError."""
+        self.folder.mkdir(mode=0o700)
         self._rules = {tool: _with_empty_tables(_output(f"{tool}-save")) for tool in ("iptables", "ip6tables")}
         self._forwarding = {path: path.read_text() for path in _FORWARDING if path.exists()}
         self._had_bridge = Path(f"/sys/class/net/{_BRIDGE}").exists()
@@ -64,19 +76,64 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self._clean()
 
+    def within(self, seconds: float) -> float:
+        """So many seconds, or what is left of the whole. Raises TimeoutError where nothing is."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the whole took longer than it may")
+        return min(seconds, left)
+
+    def abandon(self) -> None:
+        """Let whoever waits for this engine, in any thread, wait no longer."""
+        self._deadline = 0.0
+        for process in tuple(self._running):
+            process.terminate()
+
     def docker(self, *arguments: str, timeout_seconds: float = 120, stdin: bytes | None = None) -> str:
-        """What the command prints. Raises CalledProcessError with its output, or TimeoutExpired."""
-        done = subprocess.run(
-            ["docker", *arguments],
-            env=self.environment,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
+        """What the command prints. Raises CalledProcessError with its output, TimeoutExpired or TimeoutError."""
+        return self.run(["docker", *arguments], timeout_seconds=timeout_seconds, stdin=stdin).strip()
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        timeout_seconds: float,
+        folder: Path | None = None,
+        stdin: bytes | None = None,
+        check: bool = True,
+        **environment: str,
+    ) -> str:
+        """What a command that speaks to this engine prints. Raises like ``docker``."""
+        return self._run(command, self.within(timeout_seconds), folder, stdin, check, environment)
+
+    def _run(
+        self,
+        command: Sequence[str],
+        seconds: float,
+        folder: Path | None = None,
+        stdin: bytes | None = None,
+        check: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        with subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**self.environment, **(environment or {})},
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=timeout_seconds,
-            check=True,
-        )
-        return done.stdout.decode(errors="replace").strip()
+        ) as process:
+            self._running.add(process)
+            try:
+                output, _ = process.communicate(stdin, timeout=seconds)
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                self._running.discard(process)
+        if check and process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command, output)
+        return output.decode(errors="replace")
 
     def log(self) -> str:
         """The engine's own last lines."""
@@ -102,7 +159,7 @@ class Engine:
             if self._process.poll() is not None:
                 raise EngineError(f"dockerd ended with {self._process.returncode}:\n{self.log()}")
             with contextlib.suppress(subprocess.SubprocessError):
-                self.docker("version", timeout_seconds=10)
+                self.docker("version", timeout_seconds=5)
                 return
             if time.monotonic() > deadline:
                 raise EngineError(f"dockerd does not answer:\n{self.log()}")
@@ -115,26 +172,32 @@ class Engine:
             raise EngineError("there is no tini-static, which docker.io brings")
         try:
             archive = subprocess.run(
-                ["tar", "-c", "-C", str(Path(tini).parent), Path(tini).name], stdout=subprocess.PIPE, check=True
+                ["tar", "-c", "-C", str(Path(tini).parent), Path(tini).name],
+                stdout=subprocess.PIPE,
+                timeout=_PROOF_SECONDS,
+                check=True,
             )
             image = self.docker("import", "-", stdin=archive.stdout).splitlines()[-1]
             network = self.docker("network", "create", "sharehouse-probe")
             limits = ("--memory=64m", "--cpus=0.5", "--pids-limit=16", "--read-only", "--publish=127.0.0.1::80")
-            self.docker("run", "--rm", "--network", network, *limits, image, "/tini-static", "--version")
+            command = (image, "/tini-static", "--version")
+            self.docker("run", "--rm", "--network", network, *limits, *command, timeout_seconds=_PROOF_SECONDS)
             self.docker("network", "rm", network)
             self.docker("image", "rm", image)
         except subprocess.SubprocessError as error:
             raise EngineError(f"a container cannot run: {told(error)}\n{self.log()}") from None
 
     def _clean(self) -> None:
-        with contextlib.suppress(subprocess.SubprocessError, OSError):
-            if containers := self.docker("ps", "--all", "--quiet").split():
-                self.docker("rm", "--force", "--volumes", *containers)
+        for number in INTERRUPTIONS:
+            signal.signal(number, signal.SIG_IGN)
         bridges = []
         with contextlib.suppress(subprocess.SubprocessError, OSError):
-            names = self.docker("network", "ls", "--filter=driver=bridge", "--format={{.ID}}").split()
-            bridges = [f"br-{name[:12]}" for name in names]
-            self.docker("network", "prune", "--force")
+            if containers := self._run(["docker", "ps", "--all", "--quiet"], 30).split():
+                self._run(["docker", "rm", "--force", *containers], 60)
+        with contextlib.suppress(subprocess.SubprocessError, OSError):
+            names = self._run(["docker", "network", "ls", "--filter=driver=bridge", "--format={{.ID}}"], 30)
+            bridges = [f"br-{name[:12]}" for name in names.split()]
+            self._run(["docker", "network", "prune", "--force"], 30)
         if self._process is not None:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):

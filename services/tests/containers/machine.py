@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
+# Debian's release, in the name of the base image of docker/Dockerfile.
+SUITE = "bookworm"
 # Debian's own tools first: another, newer docker client may stand before them and lack what the engine's has.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 PACKAGES = {
     "dockerd": "docker.io",
     "docker-compose": "docker-compose",
-    "debootstrap": "debootstrap",
+    "mmdebstrap": "mmdebstrap",
     "iptables-save": "iptables",
     "ip": "iproute2",
 }
 _FREE_BYTES = 8 << 30
+_INSTALL_SECONDS = 300.0
 _NO_START = Path("/usr/sbin/policy-rc.d")
 
 
@@ -35,31 +40,45 @@ def obstacle(folder: Path) -> str:
     return ""
 
 
+def sources(suite: str) -> list[tuple[str, str]]:
+    """URI and suite of each Debian repository of that suite that this machine installs from."""
+    told = _output("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages")
+    pairs = dict.fromkeys(tuple(line.split()) for line in told.splitlines() if len(line.split()) == 2)
+    return [(uri, name) for uri, name in pairs if re.fullmatch(rf"{suite}(-updates|-security)?", name)]
+
+
+def mirror_obstacle() -> str:
+    """Why no Debian can be made here: the mirror that this machine installs from does not answer; '' where it does."""
+    with tempfile.TemporaryDirectory() as folder:
+        for uri, suite in sources(SUITE)[:1]:
+            options = [f"-oAcquire::{scheme}::Timeout=10" for scheme in ("http", "https")]
+            file = f"{uri.rstrip('/')}/dists/{suite}/InRelease"
+            helper = ("/usr/lib/apt/apt-helper", *options, "-oAcquire::Retries=1", "download-file")
+            if not _runs(*helper, file, f"{folder}/InRelease"):
+                return f"Debian's mirror does not answer ({file})"
+    return ""
+
+
 def missing_packages() -> list[str]:
     """Debian packages whose programs are not here."""
     return [package for program, package in PACKAGES.items() if shutil.which(program, path=PATH) is None]
 
 
-def update() -> None:
-    """Know what the machine's package sources have. Raises CalledProcessError."""
-    subprocess.run(["apt-get", "update", "-qq"], env={"PATH": PATH}, check=True)
-
-
 def install(packages: list[str]) -> None:
-    """Raises CalledProcessError. Nothing that is installed starts by itself."""
+    """Raises CalledProcessError or TimeoutExpired. Nothing that is installed starts by itself."""
     held = not _NO_START.exists()
     if held:
         _NO_START.write_text("#!/bin/sh\nexit 101\n")
         _NO_START.chmod(0o755)
     try:
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        update()
-        subprocess.run(
-            ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages],
-            check=True,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-        )
+        for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            subprocess.run(
+                ["apt-get", "-qq", *command],
+                check=True,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                stdout=subprocess.DEVNULL,
+                timeout=_INSTALL_SECONDS,
+            )
     finally:
         if held:
             _NO_START.unlink()
@@ -74,14 +93,13 @@ def _is_engine(process: Path) -> bool:
 
 def _runs(*command: str) -> bool:
     try:
-        done = subprocess.run(
-            command,
-            env={"PATH": PATH},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        _output(*command)
+    except (OSError, subprocess.SubprocessError):
         return False
-    return done.returncode == 0
+    return True
+
+
+def _output(*command: str) -> str:
+    return subprocess.check_output(
+        command, env={**os.environ, "PATH": PATH}, stderr=subprocess.DEVNULL, text=True, timeout=20
+    )
