@@ -8,6 +8,7 @@ import json
 import re
 import resource
 import shutil
+import socket
 import subprocess
 import time
 import urllib.error
@@ -31,11 +32,23 @@ _PATIENCE_SECONDS = 240.0
 ONE_SHOTS = ("check", "migrate")
 
 
+def answering_ports() -> list[int]:
+    """Those of ClickHouse, of metrics and of haproxy's page at which somebody answers on this machine."""
+    answering = []
+    for port in (8123, 9000, 9333, 8404):
+        with socket.socket() as client:
+            client.settimeout(2)
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                answering.append(port)
+    return answering
+
+
 class Composed:
     """One project of docker-compose."""
 
     def __init__(self, engine: Engine, folder: Path, ports: dict[str, int]) -> None:
         self.engine = engine
+        self.answered_before = answering_ports()
         self.project = folder / "project"
         self.ports = ports
         self.command: tuple[str, ...] = ("docker-compose",)
