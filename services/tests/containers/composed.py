@@ -156,9 +156,10 @@ class Composed:
     def rows(self, sql: str) -> list[list[Any]]:
         """The result of a query, asked from inside: nothing outside reaches ClickHouse."""
         program = (
-            "import os,sys,urllib.request as u;"
+            "import os,sys,urllib.request as u;e=os.environ;"
+            "p=e['CLICKHOUSE_PASSWORD'] or open(e['CLICKHOUSE_PASSWORD_FILE']).read().strip();"
             "r=u.Request('http://clickhouse:8123/?database=sharehouse&default_format=JSONCompact',sys.argv[1].encode(),"
-            "{'X-ClickHouse-User':'sharehouse','X-ClickHouse-Key':os.environ['CLICKHOUSE_PASSWORD']});"
+            "{'X-ClickHouse-User':'sharehouse','X-ClickHouse-Key':p});"
             "print(u.urlopen(r,timeout=60).read().decode())"
         )
         answer = self.execute("api", "python", "-c", program, sql)
