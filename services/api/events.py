@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Header
-from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
@@ -16,6 +15,7 @@ from services.api.authorization import require_scope
 from services.api.errors import ApiError
 from services.api.models import Body, HashRateUnit
 from services.api.refusals import LIMITED, PARAMETER_REFUSED, TOKEN_REFUSED, TOLD, TOO_MANY_STREAMS
+from services.api.watched_stream import WatchedStream
 from services.api.window_figures import GIGA
 from services.warehouse.feed import FeedGap, FeedOutage, event_id
 from services.warehouse.feed_steps import FeedStep
@@ -35,7 +35,8 @@ Rate = Annotated[float, Field(ge=0, description="Hash rate of the 5 minutes that
 Moment = Annotated[str, Field(description="When, in UTC, ISO 8601", examples=["2026-11-21T10:30:00.125Z"])]
 
 
-class EventStream(StreamingResponse):
+class EventStream(WatchedStream):
+    # The route names WatchedStream: else its errors would be described as events too.
     media_type = "text/event-stream"
 
 
@@ -127,7 +128,7 @@ def event_routes(feed: Feed) -> APIRouter:
         responses={**_ANSWERED, **LIMITED, **TOKEN_REFUSED, **PARAMETER_REFUSED, **TOO_MANY_STREAMS},
     )
 
-    @router.get("/events", summary="What happens now, as server-sent events", response_class=EventStream)
+    @router.get("/events", summary="What happens now, as server-sent events", response_class=WatchedStream)
     async def events(last_event_id: LastEventId = None) -> EventStream:
         if feed.full:
             raise ApiError(503, "TOO_MANY_STREAMS", "As many streams are open as may be", {"Retry-After": "30"})

@@ -11,6 +11,7 @@ from services.api.authorization import require_scope
 from services.api.errors import ApiError, ErrorBody
 from services.api.models import Body
 from services.api.periods import LONGEST_SECONDS
+from services.api.plain_integer import PLAIN_INTEGER
 from services.api.raw_shares import End, RawShare, Start
 from services.api.refusals import (
     ANSWERED,
@@ -39,9 +40,11 @@ ShareName = Annotated[
         examples=["5f3a1c62-6d1b-4b0e-9a51-6a0f4c8d1e22-17"],
     ),
 ]
-Sample = Annotated[int, Query(ge=1, le=MOST_SAMPLED, description="How many shares")]
+Sample = Annotated[int, Query(ge=1, le=MOST_SAMPLED, description="How many shares"), PLAIN_INTEGER]
 Seed = Annotated[
-    int, Query(ge=0, lt=1 << 63, description="Determines which; choose it at random, so that nobody can foresee it")
+    int,
+    Query(ge=0, lt=1 << 63, description="Determines which; choose it at random, so that nobody can foresee it"),
+    PLAIN_INTEGER,
 ]
 
 

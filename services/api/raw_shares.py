@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query
-from fastapi.responses import StreamingResponse
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
@@ -16,8 +15,10 @@ from services.api.authorization import require_scope
 from services.api.errors import ApiError, ErrorBody
 from services.api.models import Body
 from services.api.periods import LATEST
+from services.api.plain_integer import PLAIN_INTEGER
 from services.api.refusals import LIMITED, PARAMETER_REFUSED, PERIOD_REFUSED, STORE_FAILED, TOKEN_REFUSED, TOLD
 from services.api.routes import PoolName, WorkerName  # noqa: TC001 - FastAPI reads them at run time
+from services.api.watched_stream import WatchedStream
 from services.warehouse.raw_shares import CursorError, JsonArray, RawCursor, joiner
 from services.warehouse.share_query import ShareQuery
 
@@ -35,14 +36,19 @@ MEDIA_TYPES: Final[dict[str, RawFormat]] = {
 }
 MOST_STREAMS: Final = 8
 """Each holds a slice of some ten thousand shares in memory."""
+_PIECE_BYTES: Final = 1 << 18
 LIMIT_AT_MOST: Final = 1_000_000
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 
-Start = Annotated[int, Query(ge=0, le=LATEST, description="Unix seconds, inclusive", examples=[1749000000])]
-End = Annotated[int, Query(ge=0, le=LATEST, description="Unix seconds, exclusive", examples=[1749003600])]
+Start = Annotated[
+    int, Query(ge=0, le=LATEST, description="Unix seconds, inclusive", examples=[1749000000]), PLAIN_INTEGER
+]
+End = Annotated[
+    int, Query(ge=0, le=LATEST, description="Unix seconds, exclusive", examples=[1749003600]), PLAIN_INTEGER
+]
 Limit = Annotated[
     # Bounds beside the whole union would not reach the schema.
-    Annotated[int, Field(ge=1, le=LIMIT_AT_MOST)] | SkipJsonSchema[None],
+    Annotated[int, Field(ge=1, le=LIMIT_AT_MOST), PLAIN_INTEGER] | SkipJsonSchema[None],
     Query(description="At most so many shares; omitted: all of the period", examples=[10000]),
 ]
 Cursor = Annotated[
@@ -129,7 +135,7 @@ def raw_share_routes(raw: RawShares) -> APIRouter:
     )
     streams = _Places(MOST_STREAMS)
 
-    @router.get("/raw", summary="The accepted shares of a period, one by one", response_class=StreamingResponse)
+    @router.get("/raw", summary="The accepted shares of a period, one by one", response_class=WatchedStream)
     async def shares_raw(
         start_time: Start,
         end_time: End,
@@ -138,7 +144,7 @@ def raw_share_routes(raw: RawShares) -> APIRouter:
         limit: Limit = None,
         cursor: Cursor = None,
         accept: Accept = None,
-    ) -> StreamingResponse:
+    ) -> WatchedStream:
         if start_time >= end_time:
             raise ApiError(400, "INVALID_PERIOD", "start_time must be before end_time")
         media_type = best_of(accept, tuple(MEDIA_TYPES))
@@ -149,14 +155,15 @@ def raw_share_routes(raw: RawShares) -> APIRouter:
         except CursorError:
             raise ApiError(400, "INVALID_CURSOR", "The cursor must be the next_cursor of another answer") from None
         query = ShareQuery(start_time, end_time, worker=worker, pool=pool, verdict="accepted")
-        page = await raw.page(query, after, limit)
-        body = _document(raw, page, query, MEDIA_TYPES[media_type], streams)
-        # Up to the first shares, what goes wrong is still an answer that says so.
-        first = await anext(body)
+        # Up to the first shares, what goes wrong is still an answer that says so, and comes in time.
+        async with raw.in_time():
+            page = await raw.page(query, after, limit)
+            body = _document(raw, page, query, MEDIA_TYPES[media_type], streams)
+            first = await anext(body)
         headers = {"X-Total-Count": str(page.total), "Cache-Control": "no-store", "Vary": "Accept"}
         if page.next_cursor is not None:
             headers["X-Next-Cursor"] = str(page.next_cursor)
-        return StreamingResponse(_chained(first, body), media_type=media_type, headers=headers)
+        return WatchedStream(_pieces(first, body), media_type=media_type, headers=headers)
 
     return router
 
@@ -201,10 +208,11 @@ def _json_head(page: RawPage, query: ShareQuery) -> bytes:
     return json.dumps(facts)[:-1].encode() + b', "shares": ['
 
 
-async def _chained(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    try:
-        yield first
-        async for piece in rest:
-            yield piece
-    finally:
-        await rest.aclose()
+async def _pieces(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """Small enough that a slow reader does not make this process hold the same shares twice."""
+    async with aclosing(rest):
+        part: bytes | None = first
+        while part is not None:
+            for begin in range(0, len(part), _PIECE_BYTES):
+                yield part[begin : begin + _PIECE_BYTES]
+            part = await anext(rest, None)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.authorization import require_scope
 from services.api.refusals import LIMITED, PARAMETER_REFUSED, STORE_FAILED, TOKEN_REFUSED, TOLD
+from services.warehouse.client import ended_within
 from services.warehouse.queries import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS: Final = 6.0
 """Proxies look every second; what has not answered by then hangs, or has just died."""
 _LOOK_SECONDS: Final = 0.25
+_ASK_SECONDS: Final = 1.8
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     200: {"headers": TOLD},
     **LIMITED,
@@ -72,8 +74,9 @@ def reload_routes(queries: Queries, revisions: Revisions, clock: Callable[[], fl
 
     @router.post("/reload", summary="Let every proxy read config.toml anew")
     async def reload(request: Request) -> ReloadAnswer:
-        alive = [row for row in await queries.proxies(int(clock())) if row.alive]
-        revision = await revisions.request(request.state.holder)
+        async with ended_within(_ASK_SECONDS):
+            alive = [row for row in await queries.proxies(int(clock())) if row.alive]
+            revision = await revisions.request(request.state.holder)
         deadline = time.monotonic() + WAIT_SECONDS
         answers: dict[str, RevisionAnswer] = {}
         while not all(row.instance in answers for row in alive):

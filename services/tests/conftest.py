@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from services.tests.free_port import unused_port as unused_port
 from services.warehouse.address import ClickHouseAddress
+from services.warehouse.bounds import read_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,9 @@ class ClickHouseProcess:
 def patient_readers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a query may take longer than readers of a live page are made to wait."""
     if "deadlines" not in request.keywords:
-        monkeypatch.setattr("services.warehouse.queries._DEADLINE_SECONDS", 15.0)
+        for deadline in ("warehouse.queries._DEADLINE", "warehouse.raw_shares._DEADLINE", "api.reload._ASK"):
+            monkeypatch.setattr(f"services.{deadline}_SECONDS", 15.0)
+        monkeypatch.setattr("services.warehouse.queries._SETTINGS", read_bounds(15))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 import aiohttp
@@ -12,7 +12,7 @@ from clickhouse_connect.driver import create_async_client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -58,6 +58,14 @@ def answered_within(seconds: float) -> Iterator[None]:
         raise StoreUnavailable(str(error), trouble, code) from error
     except (OSError, aiohttp.ClientError) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}", "unreachable") from error
+
+
+@asynccontextmanager
+async def ended_within(seconds: float) -> AsyncIterator[None]:
+    """A block that raises StoreUnavailable when its time is over, however many questions it has asked."""
+    with answered_within(seconds):
+        async with asyncio.timeout(seconds):
+            yield
 
 
 @contextmanager

@@ -88,6 +88,10 @@ class Feed:
         """First the latest step, or all that follow the step `after`; then each new one; ends at `close`."""
         self._listeners += 1
         if self._ticker is None:
+            # What was known when the last listener went may not be the latest, nor an outage of now.
+            self._outage = None
+            if self._steps and self._steps[-1].end < self._due():
+                self._steps = []
             self._ticker = asyncio.create_task(self._tick())
         position = None if after is None else min(after - after % STEP_SECONDS, self._due())
         told: FeedOutage | None = None

@@ -6,14 +6,13 @@ begun counts from the next one on. Only accepted shares count, unless a field is
 
 from __future__ import annotations
 
-import asyncio
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from services.warehouse.audit_record import LAST_AUDIT_SQL, AuditSummary, audit_summary
 from services.warehouse.bounds import read_bounds
-from services.warehouse.client import Connection, StoreUnavailable, Trouble, answered_within, cancellation_kept
+from services.warehouse.client import Connection, StoreUnavailable, Trouble, cancellation_kept, ended_within
 from services.warehouse.feed_steps import FEED_SQL, feed_steps
 from services.warehouse.live import SETTINGS as LIVE_SETTINGS
 from services.warehouse.live import LiveRows, live_rows, live_sql, miner_row
@@ -41,8 +40,17 @@ from services.warehouse.results import (
     WorkerStats,
 )
 from services.warehouse.share_id import ShareId
+from services.warehouse.share_query import ShareQuery
 from services.warehouse.share_rows import share_filters
-from services.warehouse.share_sample import JOBS_SQL, SAMPLE_SQL, SAMPLED_SQL
+from services.warehouse.share_sample import (
+    COUNTS_SQL,
+    JOBS_SQL,
+    SAMPLE_SQL,
+    SAMPLED_SQL,
+    WITHIN_SQL,
+    count_step,
+    marks_to_sample,
+)
 from services.warehouse.sums import DAY_SECONDS, sums_by_worker, sums_over_all, worker_table
 
 if TYPE_CHECKING:
@@ -182,38 +190,43 @@ class Queries:
     async def share_proof(self, share_id: ShareId) -> ShareProof | None:
         """A share with the job that it was made for, and what follows from the two; None where it is not stored."""
         bound = {"segment": str(share_id.segment), "seq": share_id.seq}
-        rows = await self._rows(SHARE_SQL, bound)
-        if not rows:
-            return None
-        share = share_of(rows[0])
-        jobs = await self._rows(JOB_SQL, {"job": share.job.hex()})
+        async with ended_within(_DEADLINE_SECONDS):
+            rows = await self._rows(SHARE_SQL, bound)
+            if not rows:
+                return None
+            share = share_of(rows[0])
+            jobs = await self._rows(JOB_SQL, {"job": share.job.hex()})
         return ShareProof(share_id, share, job_of(share.job, jobs[0]) if jobs else None)
 
     async def share_sample(self, start: int, end: int, most: int, seed: int) -> list[ShareProof]:
         """Up to `most` accepted shares of [start, end), unix seconds, chosen by `seed`; the oldest first."""
-        chosen = await self._rows(SAMPLE_SQL, {"start": start, "end": end, "most": most, "seed": seed})
-        if not chosen:
-            return []
-        moments, segments, numbers = zip(*chosen, strict=True)
-        bound = {"moments": sorted(set(moments)), "segments": list(segments), "numbers": list(numbers)}
-        shares = {
-            ShareId(UUID(segment), seq): share_of(row) for segment, seq, *row in await self._rows(SAMPLED_SQL, bound)
-        }
-        keys = sorted({share.job.hex() for share in shares.values()})
-        rows = await self._rows(JOBS_SQL, {"jobs": keys})
-        jobs = {key: job_of(key, row) for key, row in ((bytes.fromhex(name), row) for name, *row in rows)}
+        async with ended_within(_DEADLINE_SECONDS):
+            step = count_step(end - start)
+            rows, bound = ShareQuery(start, end, verdict="accepted").rows(step)
+            counts = await self._rows(COUNTS_SQL.format(rows=rows, step=step), bound)
+            marks = marks_to_sample([(begin, count) for begin, count in counts], step, seed)
+            bound = {"start": start, "end": end, "most": most, "seed": seed} | ({"marks": marks} if marks else {})
+            chosen = await self._rows(SAMPLE_SQL.format(within=WITHIN_SQL if marks else ""), bound)
+            if not chosen:
+                return []
+            moments, segments, numbers = zip(*chosen, strict=True)
+            bound = {"moments": sorted(set(moments)), "segments": list(segments), "numbers": list(numbers)}
+            found = await self._rows(SAMPLED_SQL, bound)
+            shares = {ShareId(UUID(segment), seq): share_of(row) for segment, seq, *row in found}
+            keys = sorted({share.job.hex() for share in shares.values()})
+            found = await self._rows(JOBS_SQL, {"jobs": keys})
+        jobs = {key: job_of(key, row) for key, row in ((bytes.fromhex(name), row) for name, *row in found)}
         return [ShareProof(share_id, share, jobs.get(share.job)) for share_id, share in shares.items()]
 
     async def _rows(
         self, sql: str, parameters: dict[str, Any], settings: Mapping[str, Any] = MappingProxyType({})
     ) -> Sequence[Sequence[Any]]:
-        with answered_within(_DEADLINE_SECONDS):
-            async with asyncio.timeout(_DEADLINE_SECONDS):
-                client = await self._connection.client()
-                with cancellation_kept():
-                    result = await client.query(sql, parameters=parameters, settings={**_SETTINGS, **settings})
-                rows: Sequence[Sequence[Any]] = result.result_rows
-                return rows
+        async with ended_within(_DEADLINE_SECONDS):
+            client = await self._connection.client()
+            with cancellation_kept():
+                result = await client.query(sql, parameters=parameters, settings={**_SETTINGS, **settings})
+            rows: Sequence[Sequence[Any]] = result.result_rows
+            return rows
 
 
 _SERIES: Final = """\

@@ -7,20 +7,22 @@ next page begins, whatever the format.
 
 from __future__ import annotations
 
-import asyncio
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 from services.warehouse.analysis import LIMITS
 from services.warehouse.arrow_parts import ArrowParts
-from services.warehouse.client import Connection, StoreUnavailable, answered_within, cancellation_kept
+from services.warehouse.client import Connection, StoreUnavailable, cancellation_kept, ended_within
 from services.warehouse.parquet_parts import ParquetParts
 from services.warehouse.share_export import Slice, slices
+from services.warehouse.share_sample import COUNTS_SQL, count_step
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.share_query import ShareQuery
@@ -40,6 +42,8 @@ RAW_COLUMNS: Final = {
     "block_hash": "s.block_hash",
 }
 _DEADLINE_SECONDS: Final = 1.8
+# A stream begins with a slice so small that it comes at once.
+_FIRST_ROWS: Final = 1_000
 _SLICE_SECONDS: Final = 60
 _TOO_MANY_ROWS: Final = 396
 _FORMATS: Final[Mapping[RawFormat, str]] = {
@@ -56,12 +60,7 @@ _SETTINGS: Final = {
     "output_format_json_validate_utf8": 1,
     "output_format_parquet_write_page_index": 0,
 }
-_COUNT_SETTINGS: Final = {**LIMITS, "max_execution_time": 2, "max_result_rows": 1_000_000}
-_COUNTS: Final = """\
-SELECT intDiv(toInt64(at), 600) * 600 AS bucket, sum(accepted) AS count FROM (
-{rows}
-)
-GROUP BY bucket HAVING count > 0 ORDER BY bucket"""
+_COUNT_SETTINGS: Final = {**LIMITS, "max_result_rows": 1_000_000}
 _WITHIN: Final = """\
 s.ts >= fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC') AND s.ts < fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')"""
 _AFTER: Final = """\
@@ -124,10 +123,15 @@ class RawShares:
     async def close(self) -> None:
         await self._connection.close()
 
+    def in_time(self) -> AbstractAsyncContextManager[None]:
+        """A block that raises StoreUnavailable where it takes 2 s: for a page and its first part, together."""
+        return ended_within(_DEADLINE_SECONDS)
+
     async def page(self, query: ShareQuery, after: RawCursor | None, limit: int | None) -> RawPage:
         """The shares that follow `after`, or the first, at most `limit`; `query` asks for accepted ones."""
-        rows, bound = query.rows(600)
-        counts = await self._rows(_COUNTS.format(rows=rows), bound)
+        step = count_step(query.seconds)
+        rows, bound = query.rows(step)
+        counts = await self._rows(COUNTS_SQL.format(rows=rows, step=step), bound)
         total = sum(count for _, count in counts)
         filters, bound = query.filters()
         start_ms, end_ms = query.start * 1000, query.end * 1000
@@ -149,12 +153,10 @@ class RawShares:
                     "last_seq": next_cursor.seq,
                 }
                 end_ms = next_cursor.ts_ms + 1
-        own = [(bucket, n) for bucket, n in counts if (bucket + 600) * 1000 > start_ms and bucket * 1000 < end_ms]
-        start, end = start_ms // 1000, -(-end_ms // 1000)
-        cut = tuple(
-            Slice(max(one.start_ms, start_ms), min(one.end_ms, end_ms), one.rows) for one in slices(start, end, own)
-        )
-        return RawPage(total, next_cursor, cut, condition, bound)
+        own = [(bucket, n) for bucket, n in counts if (bucket + step) * 1000 > start_ms and bucket * 1000 < end_ms]
+        cut = slices(start_ms // 1000, -(-end_ms // 1000), own, bucket_seconds=step)
+        within = (replace(one, start_ms=max(one.start_ms, start_ms), end_ms=min(one.end_ms, end_ms)) for one in cut)
+        return RawPage(total, next_cursor, tuple(_quick_first(within)), condition, bound)
 
     async def parts(self, page: RawPage, form: RawFormat) -> AsyncIterator[bytes]:
         """The page's shares as bodies of `form`, a slice each: `joiner` makes one of them."""
@@ -177,26 +179,36 @@ class RawShares:
 
     async def _body(self, page: RawPage, one: Slice, form: RawFormat) -> bytes:
         columns = ", ".join(f"{expression} AS {name}" for name, expression in RAW_COLUMNS.items())
-        with answered_within(_SLICE_SECONDS):
-            async with asyncio.timeout(_SLICE_SECONDS):
-                client = await self._connection.client()
-                with cancellation_kept():
-                    body: bytes = await client.raw_query(
-                        _SLICE.format(columns=columns, condition=page.condition),
-                        parameters={"start_ms": one.start_ms, "end_ms": one.end_ms, **page.bound},
-                        settings=_SETTINGS,
-                        fmt=_FORMATS[form],
-                    )
-                return body
+        async with ended_within(_SLICE_SECONDS):
+            client = await self._connection.client()
+            with cancellation_kept():
+                body: bytes = await client.raw_query(
+                    _SLICE.format(columns=columns, condition=page.condition),
+                    parameters={"start_ms": one.start_ms, "end_ms": one.end_ms, **page.bound},
+                    settings=_SETTINGS,
+                    fmt=_FORMATS[form],
+                )
+            return body
 
     async def _rows(self, sql: str, bound: dict[str, Any]) -> Sequence[Sequence[Any]]:
-        with answered_within(_DEADLINE_SECONDS):
-            async with asyncio.timeout(_DEADLINE_SECONDS):
-                client = await self._connection.client()
-                with cancellation_kept():
-                    result = await client.query(sql, parameters=bound, settings=_COUNT_SETTINGS)
-                rows: Sequence[Sequence[Any]] = result.result_rows
-                return rows
+        settings = {**_COUNT_SETTINGS, "max_execution_time": math.ceil(_DEADLINE_SECONDS)}
+        async with ended_within(_DEADLINE_SECONDS):
+            client = await self._connection.client()
+            with cancellation_kept():
+                result = await client.query(sql, parameters=bound, settings=settings)
+            rows: Sequence[Sequence[Any]] = result.result_rows
+            return rows
+
+
+def _quick_first(cut: Iterable[Slice]) -> Iterator[Slice]:
+    """The same slices, but for a large first one, which becomes a small one and the rest."""
+    for number, one in enumerate(cut):
+        middle_ms = one.start_ms + (one.end_ms - one.start_ms) * _FIRST_ROWS // max(1, one.rows)
+        if number == 0 and one.start_ms < middle_ms < one.end_ms:
+            yield Slice(one.start_ms, middle_ms, _FIRST_ROWS)
+            yield Slice(middle_ms, one.end_ms, one.rows - _FIRST_ROWS)
+        else:
+            yield one
 
 
 class Joiner:

@@ -148,15 +148,17 @@ class ShareExport:
                 return body
 
 
-def slices(start: int, end: int, counts: Iterable[Iterable[Any]]) -> Iterator[Slice]:
-    """[start, end), unix seconds, cut so that each slice has about SLICE_ROWS, by the counts of its ten minutes."""
+def slices(
+    start: int, end: int, counts: Iterable[Iterable[Any]], *, bucket_seconds: int = _BUCKET_SECONDS
+) -> Iterator[Slice]:
+    """[start, end), unix seconds, cut so that each slice has about SLICE_ROWS, by the counts of its buckets."""
     begin_ms, rows = start * 1000, 0
     for bucket, count in counts:
         if rows + count > SLICE_ROWS and rows:
             yield Slice(begin_ms, bucket * 1000, rows)
             begin_ms, rows = bucket * 1000, 0
         if count > _MOST_ROWS:
-            bucket_end_ms = min(end, bucket + _BUCKET_SECONDS) * 1000
+            bucket_end_ms = min(end, bucket + bucket_seconds) * 1000
             yield from _even(begin_ms, bucket_end_ms, count)
             begin_ms = bucket_end_ms
         else:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _GRACE_SECONDS = 5
+# Longer than clients that ask now and then, or reverse proxies (60 s), keep theirs: they should be the first to close.
+_IDLE_SECONDS = 75
 
 
 async def serve_app(
@@ -37,6 +39,7 @@ async def serve_app(
             server_header=False,
             proxy_headers=False,
             ws="none",
+            timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
     )

@@ -31,6 +31,28 @@ async def store(database: ClickHouseAddress) -> ClickHouseAddress:
     return database
 
 
+def segment_of(number: int) -> str:
+    """Shares are kept by turns by several replicas, each with a segment of its own."""
+    return f"00000000-0000-0000-0000-{number % REPLICAS:012}"
+
+
+def listed(share: KnownShare, number: int) -> dict[str, Any]:
+    """What the API says of the share that `keep` was given as number `number`."""
+    return {
+        "id": f"{segment_of(number)}-{number}",
+        "timestamp": share.ts_ms // 1000,
+        "timestamp_ms": share.ts_ms,
+        "miner": "10.0.0.1:5000",
+        "worker": share.worker,
+        "pool": f"{share.pool_label}.example:3333",
+        "pool_label": share.pool_label,
+        "pool_difficulty": share.credited,
+        "pool_requested_difficulty": share.credited,
+        "actual_difficulty": share.actual,
+        "block_hash": "",
+    }
+
+
 async def keep(address: ClickHouseAddress, shares: Iterable[KnownShare]) -> None:
     """Put `shares` into the table, as rows whose other columns do not matter here."""
     client = await create_async_client(
@@ -58,8 +80,7 @@ async def keep(address: ClickHouseAddress, shares: Iterable[KnownShare]) -> None
     rows = [
         (
             share.ts_ms,
-            # Of several replicas, each with a segment of its own.
-            f"00000000-0000-0000-0000-{number % REPLICAS:012}",
+            segment_of(number),
             number,
             f"proxy-{number % REPLICAS}",
             share.pool_label,
@@ -93,5 +114,7 @@ async def api(
         **settings,
     )
     app = create_app(options) if now is None else create_app(options, lambda: now)
-    async with running_app(app) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+    # A connection that is kept may be closed by the server in the moment that it is used again.
+    anew = httpx.Limits(max_keepalive_connections=0)
+    async with running_app(app) as url, httpx.AsyncClient(base_url=url, timeout=30, limits=anew) as client:
         yield client

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,10 +20,15 @@ from services.tests.api.known_shares import KnownShare
 from services.tests.api.test_access import assert_error
 from services.tests.conftest import unused_port
 from services.tests.serving import running
-from services.warehouse.feed import MOST_LISTENERS, SETTLED_SECONDS
+from services.tests.warehouse.test_feed import on, tell
+from services.tests.warehouse.test_proxies import make_session
+from services.warehouse.feed import MOST_LISTENERS, SETTLED_SECONDS, Feed, FeedOutage
+from services.warehouse.feed_steps import FeedStep
+from services.warehouse.queries import Queries
 
 if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
+    from services.warehouse.proxy_state import Session
 
 # Whichever comes first waits for the database's start.
 pytestmark = pytest.mark.timeout(60)
@@ -77,6 +85,48 @@ async def test_a_stream_tells_the_latest_step_and_resumes_by_its_id(store: Click
         assert [one["data"]["shares_rejected"] for one in resumed] == [0, 1, 0]
         (newest,) = await read_events(client, 1, **{"Last-Event-ID": "nonsense"})
         assert newest["id"] == str(START + 10)
+
+
+async def test_a_step_names_who_came_who_went_and_which_pool_gave_way(store: ClickHouseAddress) -> None:
+    at = START * 1000
+    came = make_session(1, connected_ms=at + 125)
+    went = make_session(
+        2, connected_ms=at - 9000, disconnected_ms=at + 1500, disconnect_reason="pool lost", updated_ms=at + 1500
+    )
+    await tell(store, [came, went], on("main:1", at - 2000), on("backup:2", at + 700))
+    async with api(store, now=START + 2 + SETTLED_SECONDS) as client:
+        (event,) = await read_events(client, 1)
+    data = event["data"]
+    when = datetime.fromtimestamp(START, UTC).strftime("%Y-%m-%dT%H:%M:0")
+
+    def session(moment: str, one: Session, reason: str) -> dict[str, Any]:
+        named = {"proxy": one.proxy, "pool": one.pool_label, "miner": one.miner, "workers": list(one.workers)}
+        return {"time": moment, **named, "reason": reason}
+
+    assert (data["connected"], data["disconnected"]) == (1, 1)
+    assert data["connects"] == [session(f"{when}0.125Z", came, "")]
+    assert data["disconnects"] == [session(f"{when}1.500Z", went, "pool lost")]
+    assert data["failovers"] == [
+        {"time": f"{when}0.700Z", "proxy": "proxy-1", "pool": "normal", "left": "main:1", "taken": "backup:2"}
+    ]
+
+
+async def test_who_comes_when_nobody_listened_hears_of_now(store: ClickHouseAddress) -> None:
+    """Not of the outage, nor of the step, that the last listener had heard of."""
+    now = START + 10.0 + SETTLED_SECONDS
+    queries = Queries(replace(store, port=unused_port()))
+    feed = Feed(queries, lambda: now)
+    async with asyncio.timeout(50), aclosing(feed.entries()) as entries:
+        assert isinstance(await anext(entries), FeedOutage)
+    feed._queries, away = Queries(store), queries
+    for later in (0, 100):
+        now += later
+        async with asyncio.timeout(50), aclosing(feed.entries()) as entries:
+            step = await anext(entries)
+        assert isinstance(step, FeedStep)
+        assert step.end == int(now) - SETTLED_SECONDS
+    for one in (away, feed._queries):
+        await one.close()
 
 
 async def test_a_gap_and_an_outage_are_events_without_an_id(

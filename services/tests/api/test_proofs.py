@@ -21,6 +21,7 @@ from services.tests.api.test_access import assert_error
 from services.tests.warehouse.provable import genuine_job, genuine_share
 from services.tests.warehouse.rows import make_share
 from services.tests.warehouse.test_rowbinary import insert
+from services.warehouse import share_sample
 from services.warehouse.client import Connection
 from services.warehouse.records import NO_HEADER
 from services.warehouse.rowbinary import RowEncoder, Stream
@@ -50,7 +51,7 @@ async def keep(address: ClickHouseAddress, jobs: list[JobRecord], shares: list[S
 
 def genuine(count: int, **changes: Any) -> tuple[list[JobRecord], list[Share]]:
     rng = random.Random(11)
-    jobs = [genuine_job(rng) for _ in range(3)]
+    jobs = [genuine_job(rng, ntime=NOW - 3000) for _ in range(3)]
     shares = [
         genuine_share(rng, jobs[number % 3], ts_ms=(NOW - 3000 + number) * 1000, **changes) for number in range(count)
     ]
@@ -140,6 +141,32 @@ async def test_whoever_asks_determines_the_sample(store: ClickHouseAddress) -> N
         assert await ids(start_time=5, end_time=6) == []
 
 
+async def test_of_very_many_a_sample_is_drawn_from_stretches_that_the_seed_gives(
+    store: ClickHouseAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, shares = genuine(60)
+    spread = [replace(share, ts_ms=(NOW - 3000 + 40 * number) * 1000) for number, share in enumerate(shares)]
+    await keep(store, jobs, spread)
+    monkeypatch.setattr(share_sample, "WHOLE_ROWS", 12)
+    async with api(store) as client:
+
+        async def drawn(seed: int, sample: int = 5) -> list[int]:
+            asked = PERIOD | {"seed": seed, "sample": sample}
+            answer = await client.get("/api/shares/audit", params=asked, headers=READ)
+            assert answer.status_code == 200, answer.text
+            assert all(one["mismatches"] == [] for one in answer.json()["shares"])
+            return [int(one["id"].rpartition("-")[2]) for one in answer.json()["shares"]]
+
+        samples = [await drawn(seed) for seed in range(8)]
+        assert samples[3] == await drawn(3)
+        assert set(samples[3]) < set(await drawn(3, 10))
+        assert all(len(set(sample)) == 5 for sample in samples)
+    # Of ten minutes, or two stretches of it: no sample reaches over the whole period, all of them together do.
+    stretches = [{spread[number].ts_ms // 600_000 for number in sample} for sample in samples]
+    assert all(len(one) <= 3 for one in stretches)
+    assert len(set().union(*stretches)) >= 3
+
+
 async def verified(url: str, *more: str) -> tuple[int | None, str]:
     """Exit code and output of the guide's program."""
     ended = await asyncio.create_subprocess_exec(
@@ -177,17 +204,20 @@ async def test_an_outsider_finds_every_share_proven_and_every_forgery(store: Cli
         code, output = await verified(str(client.base_url), "--pays", script)
         assert f"{SEGMENT}-0 " not in output
     forged = [replace(shares[number], **changes) for number, changes in enumerate(FORGERIES.values())]
+    (*_, of_yesterday) = genuine(4, ntime=NOW - 90_000)[1]
     connection = Connection(store)
-    await (await connection.client()).command("TRUNCATE TABLE shares")
+    for table in ("shares", "shares_10m", "shares_1h", "shares_1d"):
+        await (await connection.client()).command(f"TRUNCATE TABLE {table}")
     await connection.close()
-    await keep(store, [], [*forged, shares[9], shares[9]])
+    await keep(store, [], [*forged, of_yesterday, shares[9], shares[9]])
     async with api(store) as client:
         code, output = await verified(str(client.base_url))
     assert code == 1
     for number, fault in enumerate(FORGERIES):
         assert f"{SEGMENT}-{number} of {shares[number].worker}: {fault}" in output
+    assert output.count("its header is of another time") == 1
     assert output.count("its header counts twice") == 1
-    assert output.endswith("1 of 5 sampled shares are proven\n")
+    assert output.endswith("1 of 6 sampled shares are proven\n")
 
 
 def coinbase_of(job: JobRecord, share: Share) -> bytes:
