@@ -1,4 +1,4 @@
-"""Which of several media types a client wants most (RFC 9110, 12.5.1)."""
+"""What a client takes: which of several media types it wants most (RFC 9110, 12.5.1), and whether gzip (12.5.3)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def best_of(accept: str | None, offered: Sequence[str]) -> str | None:
                     best, best_weight = media_type, weights[name]
                 break
     return best
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Whether the header names gzip, or any coding, and does not refuse it."""
+    weights = dict(_ranges(accept_encoding))
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
 def _ranges(accept: str) -> list[tuple[str, float]]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 
 from services.api.bounds import BoundsMiddleware
+from services.api.compression import CompressionMiddleware
 from services.api.entity_tags import EntityTagMiddleware
 from services.api.errors import error_response, install_error_handlers
 from services.api.events import event_routes
@@ -82,6 +82,9 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
+        # The way to a path without its slash would lead out of a TLS proxy, with the token.
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.token_book = TokenBook(options)
@@ -89,7 +92,7 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     app.state.rate_limits = RateLimits(options.rate_limits)
     # The last one added is the first to see a request.
     app.add_middleware(EntityTagMiddleware)
-    app.add_middleware(GZipMiddleware, minimum_size=1024)
+    app.add_middleware(CompressionMiddleware)
     app.add_middleware(BoundsMiddleware)
     app.add_middleware(RateLimitMiddleware, limits=app.state.rate_limits)
     app.add_middleware(
@@ -103,8 +106,8 @@ def create_app(options: ApiOptions, clock: Callable[[], float] = time.time) -> F
     app.add_middleware(AccessMiddleware, headers=_HEADERS, failure=_failure, trusted_proxies=options.trusted_proxies)
     install_error_handlers(app)
     install_reference(app)
-    app.include_router(health_routes(queries, clock))
     shared = SharedAnswers()
+    app.include_router(health_routes(queries, shared, clock))
     app.include_router(summary_routes(queries, shared, options, clock))
     app.include_router(stats_routes(queries, shared, options, clock))
     app.include_router(period_routes(queries, shared, options, clock))

@@ -39,6 +39,11 @@ class EntityTagMiddleware:
         await self.app(scope, receive, send_tagged)
 
 
+def weak_tag(body: bytes) -> str:
+    """The header ETag for a body."""
+    return f'W/"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+
+
 def _is_tagged(start: Message) -> bool:
     headers = Headers(raw=start["headers"])
     return (
@@ -49,13 +54,14 @@ def _is_tagged(start: Message) -> bool:
 
 
 def _tag(start: Message, body: Message, known: str) -> Message:
-    """Puts the tag into `start`; gives the body to send, which is none where the client has it."""
-    tag = f'"{hashlib.blake2b(body.get("body", b""), digest_size=16).hexdigest()}"'
+    """Puts the tag into `start` unless it is there; gives the body to send, which is none where the client has it."""
     headers = MutableHeaders(scope=start)
-    headers["ETag"] = f"W/{tag}"
-    if not any(one.strip().removeprefix("W/") in (tag, "*") for one in known.split(",")):
+    tag = headers.get("ETag")
+    if tag is None:
+        tag = headers["ETag"] = weak_tag(body.get("body", b""))
+    if not any(one.strip().removeprefix("W/") in (tag.removeprefix("W/"), "*") for one in known.split(",")):
         return body
     start["status"] = 304
-    del headers["content-length"]
-    del headers["content-type"]
+    for name in ("content-length", "content-type", "content-encoding"):
+        del headers[name]
     return {"type": "http.response.body", "body": b""}

@@ -112,7 +112,9 @@ def install_error_handlers(app: FastAPI) -> None:
         return error_response(request.state.request_id, error.status_code, code, message, headers=error.headers)
 
     async def parameter_error(request: Request, error: RequestValidationError) -> JSONResponse:
-        faults = [{"loc": list(f["loc"]), "msg": f["msg"], "type": f["type"]} for f in error.errors()]
+        # Of a parameter that may be left out, that it is not null says nothing, nor which branch of its type was tried.
+        told = [fault for fault in error.errors() if fault["type"] != "none_required"]
+        faults = [{"loc": list(fault["loc"][:2]), "msg": fault["msg"], "type": fault["type"]} for fault in told]
         places = ", ".join(sorted({str(fault["loc"][-1]) for fault in faults}))
         message = f"These parameters were refused: {places}"
         return error_response(request.state.request_id, 422, "INVALID_PARAMETER", message, detail=faults)

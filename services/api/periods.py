@@ -6,14 +6,15 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field, create_model
 
 from services.api.authorization import require_scope
 from services.api.errors import ApiError
 from services.api.models import Basis, Body, HashRateUnit, Shares, ShareValue, ShareValueActual, ShareValueCredited
+from services.api.plain_integer import PLAIN_INTEGER
 from services.api.refusals import ANSWERED, PARAMETER_REFUSED, PERIOD_REFUSED, STORE_FAILED, TOKEN_REFUSED
-from services.api.shared_answers import encoded, json_response
+from services.api.shared_body import SharedBody
 from services.api.window_figures import GIGA
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ KEPT_SECONDS: Final = 60
 LATEST: Final = 4_102_444_800
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
-Moment = Annotated[int, Query(ge=0, le=LATEST, description="Unix seconds", examples=[1749000000])]
+Moment = Annotated[int, Query(ge=0, le=LATEST, description="Unix seconds", examples=[1749000000]), PLAIN_INTEGER]
 Day = Annotated[str, Path(max_length=32, description="A UTC day, YYYY-MM-DD", examples=["2025-06-04"])]
 HashRate = Annotated[float, Field(ge=0, description="Hash rate of the period, Gh/s", examples=[702.5])]
 
@@ -90,19 +91,22 @@ def period_routes(
     period_model = _answer("PeriodAnswer", coin, PeriodWorkers)
     day_model = _answer("DayAnswer", coin, DayWorkers)
 
-    async def share(start: int, end: int, kind: str, answer: Callable[[list[WorkerPeriod]], BaseModel]) -> Response:
-        async def ask() -> bytes:
-            return encoded(answer(await queries.worker_period(start, end)))
+    async def share(
+        request: Request, start: int, end: int, kind: str, answer: Callable[[list[WorkerPeriod]], BaseModel]
+    ) -> Response:
+        async def ask() -> SharedBody:
+            return SharedBody.of(answer(await queries.worker_period(start, end)))
 
         now = clock()
-        response = json_response(await shared.get(int(now), (kind, start, end), ask))
+        body = await shared.get(int(now), (kind, start, end), ask)
+        response = await body.response(request)
         # Figures of a period that is long over change no more, unless shares were held up for so long.
         if end + SETTLED_SECONDS <= now:
             response.headers["Cache-Control"] = f"private, max-age={KEPT_SECONDS}"
         return response
 
     @router.get("/timerange", summary="Figures of workers between two moments", response_model=period_model)
-    async def timerange(start_time: Moment, end_time: Moment) -> Response:
+    async def timerange(request: Request, start_time: Moment, end_time: Moment) -> Response:
         if start_time >= end_time:
             raise ApiError(400, "INVALID_PERIOD", "start_time must be before end_time")
         if end_time - start_time > LONGEST_SECONDS:
@@ -110,16 +114,18 @@ def period_routes(
 
         def answer(found: list[WorkerPeriod]) -> BaseModel:
             workers = {
-                one.worker: PeriodWorker(state=one.state, last_share=one.last_share, **_figures(one.sums, basis))
+                one.worker: PeriodWorker.model_construct(
+                    state=one.state, last_share=one.last_share, **_figures(one.sums, basis)
+                )
                 for one in found
             }
             figures = PeriodWorkers(workers=workers, worker_percentage=options.worker_percentage)
             return period_model(**{coin: figures, "share_value_basis": basis})
 
-        return await share(start_time, end_time, "period", answer)
+        return await share(request, start_time, end_time, "period", answer)
 
     @router.get("/share-value/{day}", summary="Figures of workers on a UTC day", response_model=day_model)
-    async def share_value(day: Day) -> Response:
+    async def share_value(request: Request, day: Day) -> Response:
         start = _midnight(day)
         if start is None:
             raise ApiError(400, "INVALID_DATE", "The date must be a day, as YYYY-MM-DD")
@@ -127,10 +133,12 @@ def period_routes(
             raise ApiError(400, "INVALID_DATE", "The date must not lie in the future")
 
         def answer(found: list[WorkerPeriod]) -> BaseModel:
-            workers = DayWorkers(workers={one.worker: DayWorker(**_figures(one.sums, basis)) for one in found})
+            workers = DayWorkers(
+                workers={one.worker: DayWorker.model_construct(**_figures(one.sums, basis)) for one in found}
+            )
             return day_model(**{coin: workers, "share_value_basis": basis})
 
-        return await share(start, start + DAY_SECONDS, "day", answer)
+        return await share(request, start, start + DAY_SECONDS, "day", answer)
 
     return router
 

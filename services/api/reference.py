@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastapi import Request, Response  # noqa: TC002 - FastAPI reads them at run time
 from fastapi.responses import HTMLResponse
-from starlette.staticfiles import StaticFiles
+
+from services.api.packed_files import PackedFiles
+from services.api.shared_body import SharedBody
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -53,7 +57,8 @@ _REDOC = f"""{_HEAD}</head>
 
 
 def install_reference(app: FastAPI) -> None:
-    """Add /docs, /redoc and the files that they load; all open, as the description itself is."""
+    """Add /openapi.json, /docs, /redoc and the files that they load; all open, so none may cost much when asked for."""
+    described: SharedBody | None = None
 
     async def swagger() -> HTMLResponse:
         return HTMLResponse(_SWAGGER, headers=_HEADERS)
@@ -61,6 +66,13 @@ def install_reference(app: FastAPI) -> None:
     async def redoc() -> HTMLResponse:
         return HTMLResponse(_REDOC, headers=_HEADERS)
 
-    app.get("/docs", include_in_schema=False)(swagger)
-    app.get("/redoc", include_in_schema=False)(redoc)
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    @app.api_route("/openapi.json", methods=["GET", "HEAD"], include_in_schema=False)
+    async def openapi(request: Request) -> Response:
+        nonlocal described
+        if described is None:
+            described = SharedBody(json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode())
+        return await described.response(request)
+
+    for path, page in (("/docs", swagger), ("/redoc", redoc)):
+        app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(page)
+    app.mount("/static", PackedFiles(directory=_STATIC), name="static")

@@ -5,26 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from fastapi.responses import Response
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
-
-    from pydantic import BaseModel
 
 T = TypeVar("T")
 
 _MOST_KEPT: Final = 1000
-
-
-def encoded(answer: BaseModel) -> bytes:
-    """The body of an answer: of a thousand workers it takes longer to make than to ask for, so it is shared too."""
-    return answer.model_dump_json().encode()
-
-
-def json_response(body: bytes) -> Response:
-    """An answer whose body is there already."""
-    return Response(body, media_type="application/json")
 
 
 class SharedAnswers:

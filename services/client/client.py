@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import http.client
 import json
 import urllib.error
 import urllib.parse
 import urllib.request
+import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from services.client.answers import (
@@ -22,6 +25,7 @@ from services.client.answers import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from email.message import Message
 
 _PAGE: Final = 50_000
 _COINS: Final = ("btc", "bch")
@@ -124,17 +128,21 @@ class ValidatorClient:
 
     def _get(self, path: str, **parameters: str | int | None) -> dict[str, Any]:
         query = urllib.parse.urlencode({name: value for name, value in parameters.items() if value is not None})
-        headers = {"Accept": "application/json", **({"Authorization": f"Bearer {self._token}"} if self._token else {})}
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
+        }
         url = f"{self._base_url}{path}{'?' + query if query else ''}"
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - its scheme was looked at
         try:
             with urllib.request.urlopen(request, timeout=self._timeout_seconds) as answer:  # noqa: S310
-                body: dict[str, Any] = json.load(answer)
+                body: dict[str, Any] = json.loads(_unpacked(answer.read(), answer.headers))
                 return body
         except urllib.error.HTTPError as error:
             with error:
                 raise _refusal(error) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, zlib.error, http.client.HTTPException) as error:
             raise ApiUnreachable(str(error)) from error
 
 
@@ -144,11 +152,15 @@ def _coin(answer: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
+def _unpacked(body: bytes, headers: Message) -> bytes:
+    return gzip.decompress(body) if headers.get("Content-Encoding") == "gzip" else body
+
+
 def _refusal(error: urllib.error.HTTPError) -> ApiRefusal:
     try:
-        facts = json.loads(error.read(_ERROR_MAX_BYTES))["error"]
+        facts = json.loads(_unpacked(error.read(_ERROR_MAX_BYTES), error.headers))["error"]
         code, message, request_id = facts["code"], facts["message"], facts["request_id"]
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, http.client.HTTPException):
         # A reverse proxy answered, and not the API.
         code, message, request_id = "UNKNOWN", error.reason, ""
     wait = error.headers.get("Retry-After", "")

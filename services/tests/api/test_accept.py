@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.api.accept import best_of
+from services.api.accept import best_of, takes_gzip
 
 OFFERED = ("application/json", "text/csv", "application/vnd.apache.parquet")
 
@@ -29,3 +29,22 @@ OFFERED = ("application/json", "text/csv", "application/vnd.apache.parquet")
 )
 def test_the_client_chooses(accept: str | None, chosen: str | None) -> None:
     assert best_of(accept, OFFERED) == chosen
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "taken"),
+    [
+        ("gzip", True),
+        ("deflate, GZIP;q=0.5, br", True),
+        ("*", True),
+        ("", False),
+        ("identity", False),
+        ("br, deflate", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0, *", False),
+        ("*;q=0", False),
+        ("gzipped", False),
+    ],
+)
+def test_what_is_refused_is_not_compressed(accept_encoding: str, taken: bool) -> None:
+    assert takes_gzip(accept_encoding) is taken

@@ -78,6 +78,28 @@ async def test_every_error_has_the_one_form(store: ClickHouseAddress) -> None:
         assert "xxx" not in long.text
 
 
+async def test_a_parameter_is_named_once_and_as_it_is_called(store: ClickHouseAddress) -> None:
+    period: dict[str, Any] = {"start_time": 1, "end_time": 9}
+    faults: list[dict[str, Any]] = [{"limit": 0}, {"limit": "1.0"}, {"start_time": "1_0"}, {"end_time": " 9"}]
+    async with api(store) as client:
+        for wrong in faults:
+            answer = await client.get("/api/shares/raw", params=period | wrong, headers=READ)
+            (name,) = wrong
+            assert_error(answer, 422, "INVALID_PARAMETER")
+            assert answer.json()["error"]["message"] == f"These parameters were refused: {name}"
+            assert [fault["loc"] for fault in answer.json()["detail"]] == [["query", name]]
+
+
+async def test_what_probes_and_typists_ask(store: ClickHouseAddress) -> None:
+    async with api(store) as client:
+        for path in ("/health", "/docs", "/redoc", "/openapi.json", "/static/docs.js"):
+            answer = await client.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+        # No redirect: behind a TLS proxy it would lead to a plain address, with the token.
+        for path in ("/api/pool/stats/", "/health/", "/api/workers/share-value/2026-11-20/"):
+            assert_error(await client.get(path, headers=READ), 404, "NOT_FOUND")
+
+
 async def test_each_request_has_its_own_id(store: ClickHouseAddress) -> None:
     async with api(store) as client:
         paths = ["/health", *STATS, "/openapi.json", "/docs", "/nosuch"] * 3
