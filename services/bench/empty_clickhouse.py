@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from services.bench.processes import free_port, service, wait_for_clickhouse
 from services.warehouse.address import ClickHouseAddress
 from services.warehouse.embedded.options import EmbeddedOptions
-from services.warehouse.embedded.server import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +27,13 @@ def empty_clickhouse(
     with made if data is None else contextlib.nullcontext(data) as folder:
         address = ClickHouseAddress(port=free_port(), password="bench")
         options = EmbeddedOptions(data=Path(folder), port=address.port, password=address.password)
-        with service(serve, options, core=core):
+        with service(_serve, options, core=core):
             wait_for_clickhouse(address.port)
             yield address
+
+
+async def _serve(options: EmbeddedOptions) -> None:
+    # Here, so that the processes under measurement, which import this module too, do not hold the engine in memory.
+    from services.warehouse.embedded.server import serve
+
+    await serve(options)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.tests.api.conftest import READ, api, keep
+from services.tests.api.conftest import READ, api, keep, listed, segment_of
 from services.tests.api.known_shares import (
     DAY,
     expected_period,
@@ -80,20 +80,50 @@ async def test_figures_of_shares_on_s3(tiered: ClickHouseProcess, s3: S3Process)
     assert s3.keys()
 
     async with api(address, now=NOW) as client:
-        same((await ask(client, "/api/pool/stats"))["btc"], expected_pool(shares, NOW, pool=None, basis="actual"))
-        workers = (await ask(client, "/api/workers/stats", pool="tiny"))["btc"]["workers"]
-        wanted = expected_workers(shares, NOW, worker=None, pool="tiny", basis="actual")
-        assert workers.keys() == wanted.keys()
-        for name, figures in wanted.items():
-            same(workers[name], figures)
+        for pool in (None, "tiny", "nosuch"):
+            only = {"pool": pool} if pool else {}
+            same(
+                (await ask(client, "/api/pool/stats", **only))["btc"],
+                expected_pool(shares, NOW, pool=pool, basis="actual"),
+            )
+            same_each(
+                (await ask(client, "/api/workers/stats", **only))["btc"]["workers"],
+                expected_workers(shares, NOW, worker=None, pool=pool, basis="actual"),
+            )
+        summary = await ask(client, "/api/stats/summary")
+        pool_figures = expected_pool(shares, NOW, pool=None, basis="actual")
+        same(
+            {name: summary[name] for name in summary.keys() & pool_figures},
+            {name: value for name, value in pool_figures.items() if name in summary},
+        )
         start, end = NOW - 2 * DAY - 777, NOW - 5
-        period = expected_period(shares, start, end, basis="actual")
-        found = (await ask(client, "/api/workers/timerange", start_time=start, end_time=end))["btc"]["workers"]
-        assert found.keys() == period.keys()
-        for name, figures in period.items():
-            same(found[name], figures)
+        found = await ask(client, "/api/workers/timerange", start_time=start, end_time=end)
+        same_each(found["btc"]["workers"], expected_period(shares, start, end, basis="actual"))
+        for midnight in (NOW - NOW % DAY - DAY, NOW - NOW % DAY):
+            day = time.strftime("%Y-%m-%d", time.gmtime(midnight))
+            found = await ask(client, f"/api/workers/share-value/{day}")
+            expected = expected_period(shares, midnight, midnight + DAY, basis="actual")
+            without = {
+                name: {field: value for field, value in figures.items() if field not in ("state", "last_share")}
+                for name, figures in expected.items()
+            }
+            same_each(found["btc"]["workers"], without)
+        inside = sorted(
+            (one.ts_ms, segment_of(number), number)
+            for number, one in enumerate(shares)
+            if one.accepted and start * 1000 <= one.ts_ms < end * 1000
+        )
+        wanted = [listed(shares[number], number) for *_, number in inside]
         raw = await ask(client, "/api/shares/raw", start_time=start, end_time=end)
-        inside = [one for one in shares if one.accepted and start * 1000 <= one.ts_ms < end * 1000]
-        assert raw["total_count"] == len(inside)
-        got = sorted((one["timestamp_ms"], one["worker"], one["actual_difficulty"]) for one in raw["shares"])
-        assert got == sorted((one.ts_ms, one.worker, one.actual) for one in inside)
+        assert (raw["total_count"], raw["shares"]) == (len(wanted), wanted)
+        by_id = {share["id"]: share for share in wanted}
+        sample = (await ask(client, "/api/shares/audit", start_time=start, end_time=end, sample=7, seed=3))["shares"]
+        assert len(sample) == 7
+        for share in (*sample, await ask(client, f"/api/shares/{wanted[5]['id']}/proof")):
+            assert {name: share[name] for name in by_id[share["id"]]} == by_id[share["id"]]
+
+
+def same_each(got: dict[str, Any], wanted: dict[str, Any]) -> None:
+    assert got.keys() == wanted.keys()
+    for name, figures in wanted.items():
+        same(got[name], figures)
