@@ -19,6 +19,7 @@ BENCHMARKS = {
     "dashboard_pages": ("first paint, script bytes, CPU and queries of the live page", ["--seconds", "10"]),
     "embedded_insert": ("rows/s through the embedded server, against the engine in process", ["--batches", "15"]),
     "mining": ("headers/s of the merge miner, against a loop on hashlib", ["--rounds", "5"]),
+    "accepted_shares": ("shares of the merge miner that pool and proxy refuse: none but stales", ["--shares", "1000"]),
     "kills": ("every process of the store killed at random under load: is anything lost or doubled?", ["--kills", "8"]),
     "page_queries": ("the readers' queries over a day of shares, against raw shares and SELECT 1", ["--millions", "1"]),
     "analysis_queries": ("the dashboard's analyses of a week of shares, against one raw column", ["--millions", "1"]),

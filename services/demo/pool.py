@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from services.demo.chain import Chain
     from services.demo.options import DemoPoolOptions
+    from services.stratum.extranonce import ExtranonceLayout
     from services.stratum.job import Job
     from services.stratum.share import RebuiltShare
 
@@ -98,11 +99,10 @@ class DemoPool:
         if parked is not None:
             return parked[1]
         options = self.options
-        number = self._next_extranonce1 = (self._next_extranonce1 + 1) % (1 << 8 * EXTRANONCE1_BYTES)
         difficulty = options.fixed_difficulty or min(options.start_difficulty, self.hardest_share)
         return Subscription(
             session_id=secrets.token_hex(8),
-            layout=handed_through(number.to_bytes(EXTRANONCE1_BYTES, "big"), options.extranonce2_size),
+            layout=self._new_layout(),
             vardiff=Vardiff(difficulty, options.minimum_difficulty, time.monotonic()),
         )
 
@@ -148,12 +148,28 @@ class DemoPool:
         self._accepted.close()
         self._chain.remember_rate(self._rate.per_second(time.monotonic()))
 
+    def change_extranonces(self) -> None:
+        """Moves every miner that can be told to another place, as pools do that share out work anew."""
+        for session in tuple(self._sessions):
+            session.change_extranonce(self._new_layout())
+        self.announce(clean_jobs=False)
+
+    def change_difficulty(self, difficulty: float) -> None:
+        """Makes every miner's shares as hard as that, until vardiff has another opinion."""
+        for session in tuple(self._sessions):
+            session.change_difficulty(difficulty)
+        self.announce(clean_jobs=False)
+
     def announce(self, *, clean_jobs: bool) -> None:
         """A new job for everybody."""
         self.job = self._new_job(clean_jobs=clean_jobs)
         line = message.notification("mining.notify", self.job.notify_params())
         for session in tuple(self._sessions):
             session.send_job(self.job, line)
+
+    def _new_layout(self) -> ExtranonceLayout:
+        number = self._next_extranonce1 = (self._next_extranonce1 + 1) % (1 << 8 * EXTRANONCE1_BYTES)
+        return handed_through(number.to_bytes(EXTRANONCE1_BYTES, "big"), self.options.extranonce2_size)
 
     def _new_job(self, *, clean_jobs: bool) -> Job:
         self._announced = time.monotonic()

@@ -47,10 +47,11 @@ MAX_JOBS = 32
 
 @dataclass(frozen=True, slots=True)
 class SentJob:
-    """A job as one miner got it, and the difficulty that held for it then."""
+    """A job as one miner got it, and what held for it then."""
 
     job: Job
     difficulty: float
+    layout: ExtranonceLayout
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ class MinerSession:
         self._version_mask = 0
         self._sent_difficulty: float | None = None
         self._suggested: float | None = None
+        self._takes_extranonce = False
         self.subscription: Subscription | None = None
 
     def receive(self, data: bytes) -> None:
@@ -96,11 +98,26 @@ class MinerSession:
             self._sent_difficulty = difficulty
             self._write(message.notification("mining.set_difficulty", [_plain_number(difficulty)]))
         subscription.last_ntime = job.ntime
-        subscription.jobs[job.job_id] = SentJob(job, difficulty)
+        subscription.jobs[job.job_id] = SentJob(job, difficulty, subscription.layout)
         subscription.recent_job_ids.append(job.job_id)
         if len(subscription.recent_job_ids) > MAX_JOBS:
             subscription.jobs.pop(subscription.recent_job_ids.popleft(), None)
         self._write(line or message.notification("mining.notify", job.notify_params()))
+
+    def change_extranonce(self, layout: ExtranonceLayout) -> None:
+        """Another place in the coinbase, from the next job on, for a miner that has asked to be told of it."""
+        if self.subscription is not None and self._takes_extranonce:
+            self.subscription.layout = layout
+            self._write(
+                message.notification(
+                    "mining.set_extranonce", [layout.miner_extranonce1.hex(), layout.miner_extranonce2_size]
+                )
+            )
+
+    def change_difficulty(self, difficulty: float) -> None:
+        """Another difficulty, from the next job on."""
+        if self.subscription is not None:
+            self.subscription.vardiff.difficulty = difficulty
 
     def adjust_difficulty(self, now_seconds: float) -> None:
         """Retargets by the shares so far; a change goes out with a job of its own."""
@@ -155,7 +172,10 @@ class MinerSession:
             case "mining.suggest_target":
                 self._suggested = parse_target(request.params)
                 return True
-            case "mining.extranonce.subscribe" | "mining.multi_version":
+            case "mining.extranonce.subscribe":
+                self._takes_extranonce = True
+                return True
+            case "mining.multi_version":
                 return True
             case "mining.get_transactions":
                 return []
@@ -190,6 +210,7 @@ class MinerSession:
             self._suggested = parse_difficulty(configure.parameters.get("minimum-difficulty.value"))
             answer["minimum-difficulty"] = True
         if "subscribe-extranonce" in answer:
+            self._takes_extranonce = True
             answer["subscribe-extranonce"] = True
         return answer
 
@@ -214,11 +235,11 @@ class MinerSession:
             raise StratumError(UNKNOWN_JOB)
         if sent.job.prevhash != self._pool.job.prevhash:
             raise StratumError(STALE)
-        share = rebuild(sent.job, subscription.layout, submit, self._version_mask)
+        share = rebuild(sent.job, sent.layout, submit, self._version_mask)
         check_ranges(sent.job, submit, self._version_mask, time.time())
         # A miner that has heard of a lower difficulty may use it on the job before, too.
         difficulty = min(sent.difficulty, subscription.vardiff.difficulty)
-        self._accept(share, sent.job, subscription.layout.full(submit.extranonce2), submit.worker, difficulty)
+        self._accept(share, sent.job, sent.layout.full(submit.extranonce2), submit.worker, difficulty)
         subscription.vardiff.accepted(difficulty)
         return True
 

@@ -195,6 +195,28 @@ async def test_vardiff_reaches_the_miner_with_a_job_of_its_own(tmp_path: Path) -
         await miner.close()
 
 
+async def test_extranonce_and_difficulty_change_from_the_next_job_on(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        told, stays = await WireMiner.ready(server.port), await WireMiner.ready(server.port)
+        assert (await told.call("mining.extranonce.subscribe", []))["result"] is True
+        before = {miner: miner.extranonce1 for miner in (told, stays)}
+        late = [told.find(told.jobs[0], told.jobs[0].share_target) for _ in range(2)]
+        server.pool.change_extranonces()
+        server.pool.change_difficulty(EASY / 2)
+        for miner in (told, stays):
+            await miner.wait_for_jobs(3)
+            assert [job.difficulty for job in miner.jobs] == [EASY, EASY, EASY / 2]
+            for job in miner.jobs[1:]:
+                assert (await miner.submit(job, miner.find(job, job.share_target)))["result"] is True
+        assert told.extranonce1 not in before.values()
+        assert stays.extranonce1 == before[stays], "it has not asked to be told"
+        assert (await told.submit(told.jobs[0], late[0]))["result"] is True, "the job before was elsewhere"
+        again = await WireMiner.ready(server.port, session=told.session)
+        assert again.extranonce1 != told.extranonce1, "the session is in use"
+        for miner in (told, stays, again):
+            await miner.close()
+
+
 async def test_suggested_difficulties(tmp_path: Path) -> None:
     async with running(tmp_path, fixed_difficulty=None, network_difficulty=2.0**-10) as server:
         miner = await WireMiner.ready(server.port)

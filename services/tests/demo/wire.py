@@ -123,6 +123,8 @@ class WireMiner:
         self.order.append(parsed["method"])
         if parsed["method"] == "mining.set_difficulty":
             (self.difficulty,) = parsed["params"]
+        elif parsed["method"] == "mining.set_extranonce":
+            self.extranonce1, self.extranonce2_size = parsed["params"]
         elif parsed["method"] == "mining.notify":
             self.jobs.append(WireJob(parsed["params"], self.difficulty))
         return None
