@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from services.miner import wording
 from services.miner.kernel_source import KernelSource
+from services.miner.mining_threads import PASS_SECONDS
 from services.miner.priority import available_cpus
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 SECONDS = 0.5
 _PREFIX = bytes(range(76))
 VERSIONS = tuple(0x20000000 | bits << 13 for bits in range(8))
-_PASS_SECONDS = 0.01
 
 
 def benchmark(effort: Effort, say: Callable[[str], None]) -> None:
@@ -90,5 +90,5 @@ def _measure(
         before, now = now, time.perf_counter()
         nonce = (nonce + done) % (1 << 31)
         counts[index] += done * len(kernel.versions)
-        count = max(1024, int(done * min(_PASS_SECONDS / (now - before), 2.0)))
+        count = max(1024, int(done * min(PASS_SECONDS / (now - before), 2.0)))
     counts[index] /= now - began
