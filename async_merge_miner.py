@@ -28,6 +28,10 @@ except ModuleNotFoundError as error:
     if __name__ == "__main__":
         sys.exit(_PROBLEM)
     raise ImportError(_PROBLEM) from None
+except KeyboardInterrupt:
+    if __name__ == "__main__":
+        sys.exit(130)
+    raise
 
 __all__ = [
     "AsyncMergeMiner",

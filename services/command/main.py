@@ -180,8 +180,15 @@ def miner_command(
         int | None, typer.Option("--threads", metavar="N", min=1, max=1024, help="Default: one for each processor.")
     ] = None,
     intensity: Annotated[
-        float, typer.Option("--intensity", metavar="PERCENT", min=1, max=100, help="Of the time that threads work.")
-    ] = 100.0,
+        float | None,
+        typer.Option(
+            "--intensity",
+            metavar="PERCENT",
+            min=1,
+            max=100,
+            help="Of the time that threads work. Default: 100, or what a container's limit pays for.",
+        ),
+    ] = None,
     background: Annotated[
         bool, typer.Option("--background", help="Take only the processor time that others leave (Linux).")
     ] = False,

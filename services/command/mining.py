@@ -13,7 +13,7 @@ from services.miner import direct, server
 from services.miner.chain import Chain
 from services.miner.client import traffic_log
 from services.miner.options import Effort, MinerOptions
-from services.miner.priority import available_cpus
+from services.miner.priority import affordable_intensity, available_cpus
 from services.warehouse import records
 from services.warehouse.shipper import Shipper
 from services.warehouse.spool import Spool
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
     from services.miner.found_block import FoundBlock
 
 CHAINS = {"btc": Chain.BTC, "rollpow": Chain.ROLLPOW, "tetra": Chain.TETRAPOW}
-_DRAIN_SECONDS = 4.0
+# What ClickHouse has not got by then stays in the spool, for the next start.
+_DRAIN_SECONDS = 0.5
 
 
-def effort(chains: str, threads: int | None, intensity_percent: float, *, in_background: bool) -> Effort:
+def effort(chains: str, threads: int | None, intensity_percent: float | None, *, in_background: bool) -> Effort:
     """What the command line asks for. Raises Mistake for a chain that there is not."""
     named = [name.strip().lower() for name in chains.split(",") if name.strip()]
     if not named or (unknown := [name for name in named if name not in CHAINS]):
         told = f"{', '.join(unknown)} is no chain" if named else "no chain is named"
         raise Mistake(f"--chains: {told}; there are {', '.join(CHAINS)}, with commas between them")
+    threads = threads or available_cpus()
     return Effort(
         chains=tuple(chain for name, chain in CHAINS.items() if name in named),
-        threads=threads or available_cpus(),
-        intensity_percent=intensity_percent,
+        threads=threads,
+        intensity_percent=intensity_percent or affordable_intensity(threads),
         in_background=in_background,
     )
 

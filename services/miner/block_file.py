@@ -50,6 +50,20 @@ def save_blocks_to_file(blocks: Sequence[dict[str, Any]], file_path: Path) -> No
         _sync_folder(file_path.parent)
 
 
+def problem_of(file_path: Path) -> str | None:
+    """Why nothing could be written to ``file_path``, as far as that can be told without touching anything."""
+    file_path = Path(file_path)
+    try:
+        if file_path.is_dir():
+            return "it is a folder"
+        folder = next(parent for parent in file_path.absolute().parents if parent.exists())
+    except OSError as error:
+        return error.strerror or str(error)
+    if not folder.is_dir():
+        return f"{folder} is no folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} may not be written to"
+
+
 @contextlib.contextmanager
 def _exclusive(file_path: Path) -> Iterator[None]:
     with _in_this_process, file_path.with_name(f".{file_path.name}.lock").open("w") as lock:

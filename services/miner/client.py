@@ -31,6 +31,7 @@ _VERDICT_SECONDS = 60.0
 # Pools send a job at least every minute or so; one that is silent for this long is gone, whatever TCP thinks.
 _SILENCE_SECONDS = 300.0
 _REMEMBERED_JOBS = 64
+_LONGEST_WAIT_SECONDS = 60.0
 
 
 class AsyncStratumClient:
@@ -41,6 +42,8 @@ class AsyncStratumClient:
     """
 
     def __init__(self, host: str, port: int, username: str, password: str, *, tls: bool = False) -> None:
+        self._own_port = port
+        self._wait_seconds = 0.0
         self._tls = ssl.create_default_context() if tls else None
         self.host = host
         self.port = port
@@ -88,6 +91,8 @@ class AsyncStratumClient:
                 loop = asyncio.get_running_loop()
                 await loop.create_connection(lambda: connection, self.host, self.port, ssl=self._tls)
                 await connection.handshake(self.username, self.password, self._session_id)
+                if connection.has_ended:
+                    raise ConnectionError("the pool closed the connection behind the handshake")
         except BaseException as error:
             connection.abort()
             if not isinstance(error, OSError | UnicodeError):
@@ -107,11 +112,13 @@ class AsyncStratumClient:
                 try:
                     await self._connect_unless_closed()
                 except ConnectionError as error:
+                    self.port = self._own_port  # where the pool had sent us is not to be for ever
                     await self._pause(self._backoff.next_seconds(), str(error))
                     continue
             await self._until_something_happens()
             if self._connection is None and not self._closing.is_set():
-                await self._pause(self._backoff.next_seconds(), "The connection to the pool is lost")
+                wanted, self._wait_seconds = self._wait_seconds, 0.0
+                await self._pause(max(self._backoff.next_seconds(), wanted), "The connection to the pool is lost")
 
     async def job_after(self, known: MiningJob | None) -> MiningJob | None:
         """What to mine now, as soon as it is another than ``known``: None while there is nothing to mine.
@@ -213,6 +220,7 @@ class AsyncStratumClient:
             log.warning("The pool asks to reconnect to %s:%d: ignored, it is another host.", asked.host, asked.port)
             return
         self.port = asked.port or self.port
+        self._wait_seconds = min(asked.wait_seconds, _LONGEST_WAIT_SECONDS)
         if self._connection is not None:
             self._connection.abort()
 

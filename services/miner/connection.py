@@ -35,6 +35,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 USER_AGENT = "sharehouse-miner/0.1"
+# A pool that speaks nonsense all the time must not fill the log.
+_MOST_COMPLAINTS = 5
+
+
+_NO_STRATUM = "what answers there does not speak Stratum (MINING_POOL_HOST, MINING_POOL_PORT)"
+_CLOSED = (
+    "the pool closed the connection during the handshake; is it a Stratum pool, and does it want TLS there "
+    "(MINING_POOL_PORT, MINING_POOL_TLS)?"
+)
 
 
 class PoolRefusedError(ConnectionError):
@@ -63,6 +72,8 @@ class PoolConnection(asyncio.Protocol):
         self._subscribed: asyncio.Future[None] = loop.create_future()
         self._authorized: asyncio.Future[None] = loop.create_future()
         self._ended = asyncio.Event()
+        self._complaints = 0
+        self._has_understood = False
         self.session_id = ""
         self.extranonce1 = b""
         self.extranonce2_size = 0
@@ -80,6 +91,10 @@ class PoolConnection(asyncio.Protocol):
         self._session.subscribe_extranonce()
         self._flush()
         await self._authorized
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
 
     def submit(self, username: str, job_id: str, extranonce2: bytes, ntime: int, nonce: int, bits: int | None) -> int:
         """Sends a share; its verdict comes under the number returned."""
@@ -125,11 +140,15 @@ class PoolConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         for waiting in (self._subscribed, self._authorized):
-            _fail(waiting, ConnectionError("the pool closed the connection during the handshake"))
+            _fail(waiting, ConnectionError(_CLOSED))
         self._ended.set()
         self._listener.connection_ended(self)
 
     def _handle(self, event: Event) -> None:
+        if isinstance(event, Unreadable):
+            self._complain(event.why)
+            return
+        self._has_understood = True
         match event:
             case SubmitAnswered(submit_id, error):
                 self._listener.verdict_received(submit_id, error)
@@ -151,8 +170,17 @@ class PoolConnection(asyncio.Protocol):
                 self._listener.reconnect_asked(event)
             case MessageShown(text):
                 log.info("The pool says: %s", text)
-            case Unreadable(why):
-                log.warning("Message from the pool ignored: %s", why)
+
+    def _complain(self, reason: str) -> None:
+        if not self._has_understood:
+            _fail(self._subscribed, PoolRefusedError(_NO_STRATUM))
+            self.abort()
+            return
+        self._complaints += 1
+        if self._complaints <= _MOST_COMPLAINTS:
+            log.warning("Message from the pool ignored: %s", reason)
+        if self._complaints == _MOST_COMPLAINTS:
+            log.warning("More of the kind on this connection will not be mentioned.")
 
     def _take_subscription(self, event: Subscribed) -> None:
         self.session_id = event.session

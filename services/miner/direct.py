@@ -11,7 +11,7 @@ import sys
 from services.miner.client import AsyncStratumClient
 from services.miner.merge_miner import AsyncMergeMiner
 from services.miner.options import Effort
-from services.miner.priority import available_cpus
+from services.miner.priority import affordable_intensity, available_cpus
 from services.miner.server import log_summary
 
 DEFAULT_HOST = "solo.ckpool.org"
@@ -45,9 +45,14 @@ def warn_of_missing_address() -> None:
     log.warning("MINING_ADDRESS is not set: mining for %s, for demonstration only.", DEFAULT_ADDRESS)
 
 
+def _everything() -> Effort:
+    threads = available_cpus()
+    return Effort(threads=threads, intensity_percent=affordable_intensity(threads))
+
+
 async def _mine(host: str, port: int, address: str, password: str) -> int:
     client = AsyncStratumClient(host, port, address, password)
-    miner = AsyncMergeMiner(client, _MESSAGE, effort=Effort(threads=available_cpus()))
+    miner = AsyncMergeMiner(client, _MESSAGE, effort=_everything())
     task = asyncio.ensure_future(_until_stopped(client, miner))
     loop = asyncio.get_running_loop()
     if sys.platform != "win32":

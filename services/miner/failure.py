@@ -19,5 +19,7 @@ def reason(error: BaseException) -> str:
             return "it does not speak TLS on that port (MINING_POOL_PORT, MINING_POOL_TLS)"
         case ConnectionRefusedError():
             return "refused, nobody listens on that port (MINING_POOL_PORT), or the pool is down"
+        case ConnectionResetError():
+            return "it hangs up; is it a Stratum pool, and does it speak TLS there (MINING_POOL_PORT, MINING_POOL_TLS)?"
         case _:
             return str(error) or type(error).__name__

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from services.miner.block_file import DEFAULT_BLOCK_FILE, save_blocks_to_file
+from services.miner.block_file import DEFAULT_BLOCK_FILE, problem_of, save_blocks_to_file
 from services.miner.chain import Chain
 from services.miner.client import traffic_log
 from services.miner.found_block import FoundBlock
@@ -66,9 +66,10 @@ class AsyncMergeMiner:
         self._earlier_trials = 0
         self._blocks = dict.fromkeys(Chain, 0)
         self._block_file = block_file
+        self._unsaved: list[dict[str, Any]] = []
         self._on_block = on_block
         self._submits: set[asyncio.Task[bool]] = set()
-        self._answered = asyncio.Event()
+        self._may_go_on = asyncio.Event()
 
     @property
     def chains(self) -> tuple[Chain, ...]:
@@ -151,6 +152,8 @@ class AsyncMergeMiner:
         return self._threads
 
     async def _mine(self, threads: MiningThreads, *beside: Coroutine[Any, Any, None]) -> None:
+        if (problem := problem_of(self._block_file)) is not None:
+            log.warning("Found blocks cannot be written to %s as things are: %s.", self._block_file, problem)
         log.info("Merge mining; payload (not part of any header): %r", self.message[:_MAX_LOGGED_MESSAGE_BYTES])
         self.start_time = time.time()
         tasks = [asyncio.ensure_future(each) for each in (self._kernels.improve(), self._follow_jobs(threads), *beside)]
@@ -161,6 +164,7 @@ class AsyncMergeMiner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._save()
             await self.stratum_client.close()
 
     async def _follow_jobs(self, threads: MiningThreads) -> None:
@@ -170,6 +174,7 @@ class AsyncMergeMiner:
         while not client.is_closed:
             job = await client.job_after(job)
             threads.mine(job)
+            self._may_go_on.set()
         threads.stop()
 
     async def _tell_progress(self, progress_seconds: float) -> None:
@@ -186,44 +191,54 @@ class AsyncMergeMiner:
 
     async def _take_hits(self, work: Work, hits: tuple[Hit, ...]) -> None:
         mining_job = work.mining_job
-        blocks = []
+        solved = {hit for hit in hits if hash_value(hit.hash) <= hit.chain.target(mining_job.network_target)}
+        # Before the pool is waited for: what is found is kept also where that is cut short.
+        for hit in hits:
+            if hit in solved:
+                self._keep(self._block(work, hit))
         is_solved = False
         for hit in hits:
-            is_block = hash_value(hit.hash) <= hit.chain.target(mining_job.network_target)
             if hit.chain is Chain.BTC:
                 self.best_share = max(self.best_share, actual_difficulty(hit.hash))
+                is_block = hit in solved
                 # Shares behind a block of the same job would only be told that they are stale.
                 if is_block or not (is_solved or self._is_stale(mining_job)):
-                    await self._submit(work, hit)
+                    await self._submit(work, hit, is_block=is_block)
                 is_solved = is_solved or is_block
-            if is_block:
-                blocks.append(self._block(work, hit))
-        if blocks:
-            await self._keep(blocks)
+        if solved:
+            await self._save()
 
-    async def _keep(self, blocks: list[FoundBlock]) -> None:
+    def _keep(self, block: FoundBlock) -> None:
         """Neither a full disk nor a failing receiver ends the mining: the log has the blocks, too."""
-        entries = [{"type": b.chain, "nonce": b.nonce, "height": b.height, "hash": b.hash} for b in blocks]
+        self._unsaved.append({"type": block.chain, "nonce": block.nonce, "height": block.height, "hash": block.hash})
+        if self._on_block is not None:
+            try:
+                self._on_block(block)
+            except Exception:
+                log.exception("A found block could not be handed on: %s %s", block.chain, block.hash)
+
+    async def _save(self) -> None:
+        """What cannot be written is tried again with the next block, and at the end."""
+        entries, self._unsaved = self._unsaved, []
+        if not entries:
+            return
         try:
             await asyncio.to_thread(save_blocks_to_file, entries, self._block_file)
         except OSError as error:
-            log.error("%d found blocks could not be written to %s: %s", len(blocks), self._block_file, error)
-        if self._on_block is not None:
-            for block in blocks:
-                try:
-                    self._on_block(block)
-                except Exception:
-                    log.exception("A found block could not be handed on: %s %s", block.chain, block.hash)
+            self._unsaved = entries + self._unsaved
+            log.error("%d found blocks could not be written to %s: %s", len(entries), self._block_file, error)
 
     def _is_stale(self, mining_job: MiningJob) -> bool:
         """Whether the chain went on during the pass."""
         current = self.stratum_client.job
         return current is not None and current.job.prevhash != mining_job.job.prevhash
 
-    async def _submit(self, work: Work, hit: Hit) -> None:
-        while len(self._submits) >= _MOST_UNANSWERED:
-            self._answered.clear()
-            await self._answered.wait()
+    async def _submit(self, work: Work, hit: Hit, *, is_block: bool) -> None:
+        while len(self._submits) >= _MOST_UNANSWERED and not is_block:
+            self._may_go_on.clear()
+            await self._may_go_on.wait()
+            if self._is_stale(work.mining_job):
+                return
         submitting = self.stratum_client.submit_work(work, hit.nonce, version_bits=hit.version)
         task = asyncio.get_running_loop().create_task(submitting)
         self._submits.add(task)
@@ -231,7 +246,7 @@ class AsyncMergeMiner:
 
     def _submitted(self, task: asyncio.Task[bool]) -> None:
         self._submits.discard(task)
-        self._answered.set()
+        self._may_go_on.set()
 
     def _block(self, work: Work, hit: Hit) -> FoundBlock:
         client = self.stratum_client

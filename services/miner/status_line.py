@@ -25,10 +25,14 @@ class StatusLine:
         self._miner = miner
         self._rate = Rate(miner.trials, time.monotonic())
 
-    def text(self) -> str:
-        """The line as of now."""
+    def text(self, columns: int | None = None) -> str:
+        """The line as of now; where it is longer than ``columns``, a shorter one."""
+        rate = self._rate.note(self._miner.trials, time.monotonic())
+        line = self._long(rate)
+        return line if columns is None or len(line) <= columns else self._short(rate)[:columns]
+
+    def _long(self, rate: float) -> str:
         miner, client = self._miner, self._miner.stratum_client
-        rate = self._rate.note(miner.trials, time.monotonic())
         chains = "+".join(chain.label for chain in miner.chains)
         shares = client.shares
         parts = [
@@ -47,6 +51,22 @@ class StatusLine:
             ]
         return " | ".join(parts)
 
+    def _short(self, rate: float) -> str:
+        miner, client = self._miner, self._miner.stratum_client
+        shares, job = client.shares, client.job
+        parts = [
+            wording.hash_rate(rate),
+            f"+{shares.accepted} -{shares.rejected}",
+            f"best {wording.difficulty(miner.best_share)}",
+        ]
+        if job is None:
+            parts.append("no job" if client.connected else "pool away")
+        else:
+            network = difficulty_of(job.network_target)
+            parts.append(f"of {wording.difficulty(job.difficulty)} in {_expected(job.difficulty, rate)}")
+            parts.append(f"block {_expected(network, rate)}")
+        return " | ".join(parts)
+
 
 class LiveLine:
     """The status line at the bottom of a terminal: rewritten in place, above it the log goes on."""
@@ -56,7 +76,11 @@ class LiveLine:
         self._stream = stream or sys.stderr
 
     def __enter__(self) -> LiveLine:
-        self._handlers = [one for one in logging.getLogger().handlers if getattr(one, "stream", None) is self._stream]
+        self._handlers = [
+            one
+            for one in logging.getLogger().handlers
+            if isinstance(one, logging.StreamHandler) and one.stream is self._stream
+        ]
         for handler in self._handlers:
             handler.addFilter(self._clear)
         return self
@@ -64,13 +88,17 @@ class LiveLine:
     def __exit__(self, *_: object) -> None:
         for handler in self._handlers:
             handler.removeFilter(self._clear)
+            handler.terminator = "\n"
         self._stream.write(_CLEAR)
         self._stream.flush()
 
     def draw(self, columns: int) -> None:
-        """Writes the line as of now, cut to the terminal's width."""
-        self._stream.write(_CLEAR + self._status.text()[: max(columns - 1, 1)])
+        """Writes the line as of now, no longer than the terminal is wide."""
+        text = self._status.text(max(columns - 1, 1))
+        self._stream.write(_CLEAR + text)
         self._stream.flush()
+        for handler in self._handlers:
+            handler.terminator = "\n" + text  # so that it stands below each line of the log at once
 
     def _clear(self, record: logging.LogRecord) -> bool:
         self._stream.write(_CLEAR)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from async_merge_miner import save_block_to_file
+from services.miner.block_file import problem_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,3 +69,13 @@ def test_where_nothing_can_be_written_the_old_file_stays(tmp_path: Path) -> None
     with pytest.raises(TypeError):
         save_block_to_file({"hash": b"not JSON"}, path)
     assert json.loads(path.read_text()) == [BLOCK]
+
+
+def test_what_stands_in_the_way_is_told_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert problem_of(tmp_path / "new" / "folder" / "blocks.json") is None
+    assert problem_of(tmp_path / "file") is None
+    assert problem_of(tmp_path) == "it is a folder"
+    assert problem_of(tmp_path / "file" / "blocks.json") == f"{tmp_path / 'file'} is no folder"
+    assert problem_of(tmp_path / ("x" * 300) / "blocks.json") is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"], "and nothing was touched"

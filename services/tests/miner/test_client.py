@@ -190,6 +190,30 @@ async def test_senseless_lines_are_survived(junk: bytes) -> None:
             assert job.job.job_id == "j1"
 
 
+async def test_what_speaks_no_stratum_is_said_to(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html>\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(PoolRefusedError, match=f"Cannot mine on 127.0.0.1:{port}: .*does not speak Stratum"):
+            await AsyncStratumClient("127.0.0.1", port, "wallet.rig", "x").connect()
+    assert "ignored" not in caplog.text
+
+
+async def test_a_pool_that_talks_nonsense_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with ScriptedPool() as pool:
+        async with receiving(pool) as client:
+            await pool.wait_for("extranonce.subscribe")
+            pool.say(*[b"nonsense\n"] * 500, notify("j1"))
+            assert await client.job_after(None) is not None
+    complaints = [text for text in caplog.messages if text.startswith("Message from the pool ignored")]
+    assert len(complaints) == 5
+    assert "More of the kind" in caplog.text
+
+
 async def test_reconnects_until_the_pool_is_back() -> None:
     async with ScriptedPool() as pool:
         pool.after_subscribe = [notify("j1")]
@@ -252,6 +276,10 @@ async def test_reconnecting_elsewhere_is_refused() -> None:
             pool.say({"id": None, "method": "client.reconnect", "params": ["", other.port, 0]})
             await other.wait_for("authorize")
             assert client.port == other.port
+            other.answers["authorize"] = False
+            other.cut()
+            await pool.wait_for("authorize", 2)
+            assert client.port == pool.port, "back where it was told to begin"
 
 
 async def test_closing_ends_everything_soon() -> None:

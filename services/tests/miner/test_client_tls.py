@@ -51,7 +51,8 @@ async def test_one_that_does_not_is_not_mined_at(monkeypatch: pytest.MonkeyPatch
         (ssl.SSLError(1, "wrong version number"), "it does not speak TLS"),
         (ConnectionRefusedError(111, "refused"), "refused, nobody listens"),
         (OSError(113, "No route to host"), "No route to host"),
-        (ConnectionResetError(), "ConnectionResetError"),
+        (ConnectionResetError(), "it hangs up; is it a Stratum pool"),
+        (BrokenPipeError(), "BrokenPipeError"),
     ],
 )
 def test_reasons_for_people(error: OSError, told: str) -> None:

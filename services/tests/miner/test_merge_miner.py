@@ -20,6 +20,7 @@ from services.miner import mining_threads
 from services.miner.options import MinerOptions
 from services.miner.server import serve
 from services.tests.miner.relay import LosingRelay
+from services.tests.miner.scripted_pool import ScriptedPool, notify, set_difficulty
 from services.tests.waiting import until
 
 if TYPE_CHECKING:
@@ -238,6 +239,59 @@ async def test_neither_a_full_disk_nor_a_failing_receiver_ends_the_mining(
     assert miner.trials == 20_000
     assert "could not be written" in caplog.text
     assert "no room for Tetra-PoW" in caplog.text
+
+
+async def test_what_could_not_be_written_is_written_with_the_next_block(tmp_path: Path) -> None:
+    blocks: list[FoundBlock] = []
+    folder = tmp_path / "found"
+    folder.write_text("in the way")
+
+    def note(block: FoundBlock) -> None:
+        blocks.append(block)
+        if len(blocks) == 2:
+            folder.unlink()
+
+    async with pool(tmp_path, network_difficulty=16 * EASY) as server:
+        await mine(server.port, folder, 20_000, on_block=note)
+    assert len(blocks) > 2
+    kept = json.loads((folder / "blocks.json").read_text())
+    assert sorted(one["hash"] for one in kept) == sorted(block.hash for block in blocks)
+
+
+async def test_it_stops_at_once_also_while_the_pool_answers_no_share(tmp_path: Path) -> None:
+    async with ScriptedPool(submit=None) as silent:
+        silent.after_subscribe = [set_difficulty(EASY), notify("j1", nbits="1b00ffff")]
+        client = AsyncStratumClient("127.0.0.1", silent.port, "wallet.rig", "x")
+        miner = AsyncMergeMiner(client, b"", block_file=tmp_path / "blocks.json")
+        await client.connect()
+        mining = asyncio.gather(client.receive_jobs(), miner.mine_forever(60))
+        await silent.wait_for("submit", 1000)
+        mining.cancel()
+        async with asyncio.timeout(30):  # a verdict is waited for twice as long
+            with pytest.raises(asyncio.CancelledError):
+                await mining
+    assert client.shares.accepted == 0
+
+
+async def test_a_new_job_ends_the_wait_for_verdicts_on_the_one_before(tmp_path: Path) -> None:
+    async with ScriptedPool(submit=None) as silent:
+        silent.after_subscribe = [set_difficulty(EASY), notify("j1", nbits="1b00ffff")]
+        client = AsyncStratumClient("127.0.0.1", silent.port, "wallet.rig", "x")
+        miner = AsyncMergeMiner(client, b"", block_file=tmp_path / "blocks.json")
+        await client.connect()
+        mining = asyncio.gather(client.receive_jobs(), miner.mine_forever(60))
+        await silent.wait_for("submit", 1000)
+        later = notify("j2", nbits="1b00ffff")
+        later["params"][1] = "ba" * 32
+        silent.say(set_difficulty(2.0**40), later)
+
+        def is_begun() -> bool:
+            job, threads = client.job, miner._threads
+            return job is not None and job.job.job_id == "j2" and threads is not None and threads.has_begun(job)
+
+        await until(is_begun)
+        await client.close()
+        await mining
 
 
 async def test_mining_waits_for_a_job_and_ends_with_its_client(tmp_path: Path) -> None:

@@ -190,3 +190,25 @@ async def test_importing_takes_the_standard_library_alone(tmp_path: Path) -> Non
     )
     code, output = await run(BARE_PYTHON, "-I", "-S", "-c", program, str(ROOT), cwd=tmp_path)
     assert (code, output.strip()) == (0, "['async_merge_miner', 'services']")
+
+
+@pytest.mark.parametrize(
+    ("loading", "start"),
+    [
+        ("services.miner", f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')"),
+        ("services.command.main", "runpy.run_module('services.command', run_name='__main__')"),
+    ],
+)
+async def test_stopped_while_it_is_still_being_loaded_it_ends_quietly(tmp_path: Path, loading: str, start: str) -> None:
+    program = f"""
+import os, runpy, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {loading!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.path.insert(0, {str(ROOT)!r})
+{start}
+"""
+    code, output = await run(sys.executable, "-c", program, cwd=tmp_path)
+    assert (code, output) == (130, "")

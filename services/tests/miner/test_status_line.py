@@ -56,6 +56,10 @@ async def test_the_line_tells_what_is_expected() -> None:
         text = status.text()
         assert text.startswith("0 H/s on BTC+RollPoW+Tetra-PoW | shares 0 accepted, 0 rejected (0 stale) | best 0 |")
         assert "difficulty 0.5, a share in unknown time | a block in unknown time" in text
+        assert status.text(len(text)) == text
+        short = status.text(len(text) - 1)
+        assert short == "0 H/s | +0 -0 | best 0 | of 0.5 in unknown time | block unknown time"
+        assert status.text(10) == short[:10]
         await client.close()
 
 
@@ -73,5 +77,5 @@ async def test_on_a_terminal_the_log_goes_on_above_it() -> None:
         root.warning("afterwards")
     finally:
         root.removeHandler(handler)
-    clear, drawn = "\r\x1b[K", "0 H/s on BTC+RollPo"
-    assert terminal.getvalue() == f"{clear}{drawn}{clear}news\n{clear}{drawn}{clear}afterwards\n"
+    clear, drawn = "\r\x1b[K", "0 H/s | +0 -0 | bes"
+    assert terminal.getvalue() == f"{clear}{drawn}{clear}news\n{drawn}{clear}{drawn}{clear}afterwards\n"
