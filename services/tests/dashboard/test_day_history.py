@@ -19,6 +19,9 @@ from services.warehouse.results import HASHES_PER_DIFFICULTY, MinerTotals
 if TYPE_CHECKING:
     from services.tests.dashboard.generated import Generated
 
+# Whichever comes first waits for the generated week.
+pytestmark = pytest.mark.timeout(300)
+
 DAY = 86_400
 
 
