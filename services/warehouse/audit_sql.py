@@ -130,11 +130,12 @@ def jobs(condition: str) -> str:
 
     The key is that of services.stratum.job.Job.content_key.
     """
-    branch = _long("arrayStringConcat(merkle_branch)")
+    # As String: neither arrayStringConcat nor toString keeps the zero bytes at the end of a FixedString.
+    branch = _long("arrayStringConcat(arrayMap(sibling -> concat(sibling, ''), merkle_branch))")
     numbers = ", ".join(map(_number, ("version", "nbits", "ntime")))
     key = f"substring(SHA256(concat(prevhash, {_long('coinbase1')}, {_long('coinbase2')}, {branch}, {numbers})), 1, 16)"
     return (
-        f"SELECT uniqExact(job), groupUniqArrayIf(lower(hex(job)), {key} != toString(job)) FROM jobs"
+        f"SELECT uniqExact(job), groupUniqArrayIf(lower(hex(job)), toFixedString({key}, 16) != job) FROM jobs"
         f" WHERE job IN (SELECT DISTINCT s.job FROM shares AS s WHERE {condition})"
     )
 

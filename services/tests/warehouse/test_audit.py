@@ -87,6 +87,16 @@ async def test_an_honest_store_is_sound(audited: Store, generator: random.Random
     assert [(one.done, one.total) for one in audited.progress][-1] == (len(shares), len(shares))
 
 
+async def test_zero_bytes_at_the_end_of_a_key_and_of_a_sibling_count(audited: Store, generator: random.Random) -> None:
+    branch = (generator.randbytes(31) + b"\0", generator.randbytes(30) + b"\0\0")
+    job = genuine_job(generator, ntime=FIRST, merkle_branch=branch)
+    while job.job[-1]:
+        job = keyed(replace(job, coinbase2=generator.randbytes(40)))
+    await audited.keep([genuine_share(generator, job)], [job])
+    result = await audited.audit()
+    assert (audited.findings, result.is_sound) == ([], True)
+
+
 async def test_a_job_that_a_pool_sent_again_is_one(audited: Store, generator: random.Random) -> None:
     """A duplicate that was refused has the header of one that counted."""
     job = genuine_job(generator, ntime=FIRST)
