@@ -17,14 +17,13 @@ from services.warehouse.embedded.allowed import HELD_SETTINGS, HELD_TABLE_SETTIN
 if TYPE_CHECKING:
     from pathlib import Path
 
+# What a client may do, on ClickHouse's own server too.
 GRANTS = (
     "SELECT",
     "INSERT",
     "SHOW",
     "CREATE DATABASE",
     "CREATE TABLE",
-    # Of this server alone (insert.py): the guard lets no client make one.
-    "CREATE TEMPORARY TABLE",
     "CREATE VIEW",
     "ALTER",
     "DROP",
@@ -32,6 +31,9 @@ GRANTS = (
     "OPTIMIZE",
     "KILL QUERY",
 )
+
+# Of this server itself (insert.py): the guard lets no client make one.
+_STAGING = "CREATE TEMPORARY TABLE"
 
 # What a client may only read: without these, neither the engine nor the guard works.
 OWN_DATABASES = ("system", "information_schema", "INFORMATION_SCHEMA")
@@ -80,7 +82,7 @@ def write_configuration(folder: Path, storage: Path | None, backups: Path | None
     `backups` is the folder that BACKUP may write to; without one, there is no BACKUP.
     """
     users = folder / "users.xml"
-    grants = f"<query>GRANT {', '.join(GRANTS)} ON *.*</query>"
+    grants = f"<query>GRANT {', '.join((*GRANTS, _STAGING))} ON *.*</query>"
     grants += "".join(f"<query>REVOKE {CHANGES} ON {database}.*</query>" for database in OWN_DATABASES)
     grants += "".join(f"<query>{grant}</query>" for grant in backup.GRANTS) if backups is not None else ""
     held = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in HELD_SETTINGS.items())
