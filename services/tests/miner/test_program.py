@@ -202,6 +202,8 @@ async def test_importing_takes_the_standard_library_alone(tmp_path: Path) -> Non
 async def test_stopped_while_it_is_still_being_loaded_it_ends_quietly(tmp_path: Path, loading: str, start: str) -> None:
     program = f"""
 import os, runpy, signal, sys
+# What a shell starts in the background ignores it, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == {loading!r}:
