@@ -150,7 +150,7 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     """A real file system of 64 MiB for the shares; who may not mount one gets a bound on a part of this one."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
     if shutil.which("mount") and subprocess.run(mount, capture_output=True).returncode == 0:
         try:
             yield SmallDisk(folder, 0)
