@@ -258,14 +258,23 @@ async def test_what_could_not_be_written_is_written_with_the_next_block(tmp_path
     assert sorted(one["hash"] for one in kept) == sorted(block.hash for block in blocks)
 
 
-async def test_it_stops_at_once_also_while_the_pool_answers_no_share(tmp_path: Path) -> None:
+@asynccontextmanager
+async def owed_verdicts(
+    folder: Path,
+) -> AsyncIterator[tuple[ScriptedPool, AsyncStratumClient, AsyncMergeMiner, asyncio.Future[Any]]]:
+    """A pool that answers no share, a miner that has sent it a thousand, and its mining."""
     async with ScriptedPool(submit=None) as silent:
         silent.after_subscribe = [set_difficulty(EASY), notify("j1", nbits="1b00ffff")]
         client = AsyncStratumClient("127.0.0.1", silent.port, "wallet.rig", "x")
-        miner = AsyncMergeMiner(client, b"", block_file=tmp_path / "blocks.json")
+        miner = AsyncMergeMiner(client, b"", block_file=folder / "blocks.json")
         await client.connect()
         mining = asyncio.gather(client.receive_jobs(), miner.mine_forever(60))
         await silent.wait_for("submit", 1000)
+        yield silent, client, miner, mining
+
+
+async def test_it_stops_at_once_also_while_the_pool_answers_no_share(tmp_path: Path) -> None:
+    async with owed_verdicts(tmp_path) as (_, client, _, mining):
         mining.cancel()
         async with asyncio.timeout(30):  # a verdict is waited for twice as long
             with pytest.raises(asyncio.CancelledError):
@@ -274,13 +283,7 @@ async def test_it_stops_at_once_also_while_the_pool_answers_no_share(tmp_path: P
 
 
 async def test_a_new_job_ends_the_wait_for_verdicts_on_the_one_before(tmp_path: Path) -> None:
-    async with ScriptedPool(submit=None) as silent:
-        silent.after_subscribe = [set_difficulty(EASY), notify("j1", nbits="1b00ffff")]
-        client = AsyncStratumClient("127.0.0.1", silent.port, "wallet.rig", "x")
-        miner = AsyncMergeMiner(client, b"", block_file=tmp_path / "blocks.json")
-        await client.connect()
-        mining = asyncio.gather(client.receive_jobs(), miner.mine_forever(60))
-        await silent.wait_for("submit", 1000)
+    async with owed_verdicts(tmp_path) as (silent, client, miner, mining):
         later = notify("j2", nbits="1b00ffff")
         later["params"][1] = "ba" * 32
         silent.say(set_difficulty(2.0**40), later)
