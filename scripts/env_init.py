@@ -12,8 +12,6 @@ from pathlib import Path
 
 DOCKER = Path(__file__).resolve().parent.parent / "docker"
 SECRETS = ("CLICKHOUSE_PASSWORD", "API_TOKENS", "REWARDS_POST_TOKEN", "DASHBOARD_PASSWORD", "GRAFANA_PASSWORD")
-# Compose hands this one to Grafana by its variable alone.
-_NO_FILE = ("GRAFANA_PASSWORD",)
 PREFIX = "AWS_S3_PREFIX"
 
 
@@ -48,7 +46,7 @@ def filled(text: str, folder: Path | None) -> tuple[str, list[str]]:
         made.append(name)
         if name == PREFIX:
             text = _with(text, name, f"sharehouse/{secrets.token_hex(6)}")
-        elif folder is None or name in _NO_FILE:
+        elif folder is None:
             text = _with(text, name, secrets.token_urlsafe(32))
         else:
             folder.mkdir(mode=0o700, exist_ok=True)

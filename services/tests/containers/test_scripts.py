@@ -110,3 +110,12 @@ def test_clickhouse_without_s3(tmp_path: Path) -> None:
     got = _environment_of_clickhouse(tmp_path, STORAGE="local", CLICKHOUSE_PASSWORD="p")
     assert "STORAGE_S3_ENDPOINT" not in got
     assert got["CLICKHOUSE_PASSWORD"] == "p"
+
+
+@pytest.mark.parametrize(("variable", "password"), [("", "from a file"), ("from a variable", "from a variable")])
+def test_grafana_gets_its_password(variable: str, password: str, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from a file\n")
+    environment = {"GF_SECURITY_ADMIN_PASSWORD": variable, "GRAFANA_PASSWORD_FILE": str(tmp_path / "password")}
+    start = ["bash", str(DOCKER / "grafana" / "start"), "printenv", "GF_SECURITY_ADMIN_PASSWORD"]
+    environment["PATH"] = os.environ["PATH"]
+    assert subprocess.check_output(start, env=environment, text=True, timeout=15) == f"{password}\n"
