@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from services.proxy.upstream import Upstream
     from services.stratum.message import Response
+    from services.stratum.pool_session import SubmitAnswered
 
     # The pool's answer and what it refuses with; both None: no verdict came.
     Verdict = Callable[[Response | None, tuple[int, str] | None], None]
@@ -60,10 +61,20 @@ class AwaitedVerdicts:
         if self._timeout is None:
             self._timeout = self._loop.call_later(self._timeout_seconds, self._give_up_old)
 
-    def take(self, number: int) -> tuple[float, Verdict] | None:
-        """The pool's verdict came: since when it was waited for, and by whom; None where nobody does any more."""
+    def answered(self, event: SubmitAnswered) -> None:
+        """The pool's verdict came: tells who waits for it, if anybody still does."""
         self._owed_since = None
-        return self._waiting.pop(number, None)
+        pool = self._upstream.pool
+        sent = self._waiting.pop(event.submit_id, None)
+        if sent is None:
+            pool.metrics.late_verdicts.inc()
+            return
+        since, on_verdict = sent
+        now = self._loop.time()
+        pool.metrics.latency.observe(now - since)
+        pool.latency.answered(now - since, now)
+        on_verdict(event.answer, event.error)
+        self._upstream.end_if_retired()
 
     def works(self) -> None:
         """The pool showed in another way that it works."""

@@ -16,6 +16,7 @@ from services.proxy.pool_pace import MESSAGES_A_TURN, PoolPace
 from services.proxy.pool_remarks import PoolRemarks
 from services.proxy.silence_watch import SilenceWatch
 from services.proxy.state_count import StateCount
+from services.proxy.timer import Timer
 from services.proxy.upstream_listener import Loss
 from services.proxy.work import Work
 from services.stratum.pool_session import (
@@ -38,7 +39,7 @@ from services.stratum.reject import ProtocolError
 from services.stratum.version import FULL_MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from services.proxy.awaited_verdicts import Verdict
     from services.proxy.endpoint import PoolEndpoint
@@ -105,7 +106,7 @@ class Upstream(asyncio.Protocol):
         self._session = PoolSession(USER_AGENT, pool.limits.pool_line_bytes)
         self._transport: asyncio.Transport | None = None
         self._pace = PoolPace(self)
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer()
         self._ended = self._retiring = self._flush_due = False
         self._users = KnownUsers(self.patience.refused_seconds)
         self._waiting: AwaitedVerdicts | None = None
@@ -179,7 +180,7 @@ class Upstream(asyncio.Protocol):
         if self.current is None:
             self.retire()
         elif not self._ended:
-            self._set_timer(self.patience.late_seconds, self.retire)
+            self._timer.start(self.patience.late_seconds, self.retire)
 
     def retire(self) -> None:
         """Takes no more shares; closes once the verdicts on those under way are in, or timed out."""
@@ -197,7 +198,7 @@ class Upstream(asyncio.Protocol):
         self._ended, self.is_alive = True, False
         self.pool.upstreams.discard(self)
         self._state.enter(None)
-        self._clear_timer()
+        self._timer.stop()
         self.silence.stop()
         if self._transport is not None:
             self._transport.abort()
@@ -219,7 +220,7 @@ class Upstream(asyncio.Protocol):
         self._pace.begin(transport)
         transport.set_write_buffer_limits(high=_MAX_QUEUED_BYTES)
         keep_alive(transport.get_extra_info("socket"))
-        self._set_timer(self.patience.handshake_seconds, self._silent, "the pool did not answer the handshake")
+        self._timer.start(self.patience.handshake_seconds, self._silent, "the pool did not answer the handshake")
         self._session.configure(FULL_MASK)
         self._session.subscribe()
         self._flush()
@@ -263,12 +264,13 @@ class Upstream(asyncio.Protocol):
     def _handle(self, event: Event) -> None:
         match event:
             case SubmitAnswered():
-                self._answered(event)
+                if self._waiting is not None:
+                    self._waiting.answered(event)
             case JobReceived(job):
                 if self._waiting is not None:
                     self._waiting.works()
                 if self.current is None and self.is_alive:
-                    self._clear_timer()
+                    self._timer.stop()
                 self._clean_jobs += job.clean_jobs
                 self.current = Work(job, self, self.extranonce, self._clean_jobs, self.silence.heard_at)
                 self.current_prevhash = job.prevhash
@@ -315,7 +317,7 @@ class Upstream(asyncio.Protocol):
         for user in self._handshake.users:
             self.authorize(user)
         self._session.subscribe_extranonce()
-        self._set_timer(self.patience.optional_seconds, self._do_without)
+        self._timer.start(self.patience.optional_seconds, self._do_without)
         self._progress(self._handshake)
 
     def _do_without(self) -> None:
@@ -342,7 +344,7 @@ class Upstream(asyncio.Protocol):
         if not handshake.is_done or self._retiring or self._ended:
             return
         self._handshake = None
-        self._clear_timer()
+        self._timer.stop()
         self.is_alive = True
         self._state.enter(self.pool.metrics.upstreams_ready)
         self._expect_job()
@@ -350,20 +352,8 @@ class Upstream(asyncio.Protocol):
 
     def _expect_job(self) -> None:
         """A pool sends its first job once somebody is authorized, or it is none."""
-        if self.current is None and self._users and self._timer is None:
-            self._set_timer(self.patience.handshake_seconds, self._silent, "the pool sent no job")
-
-    def _answered(self, event: SubmitAnswered) -> None:
-        sent = self._waiting.take(event.submit_id) if self._waiting is not None else None
-        if sent is None:
-            self.pool.metrics.late_verdicts.inc()
-            return
-        since, on_verdict = sent
-        now = self._loop.time()
-        self.pool.metrics.latency.observe(now - since)
-        self.pool.latency.answered(now - since, now)
-        on_verdict(event.answer, event.error)
-        self.end_if_retired()
+        if self.current is None and self._users and not self._timer.is_running:
+            self._timer.start(self.patience.handshake_seconds, self._silent, "the pool sent no job")
 
     def end_if_retired(self) -> None:
         """Closes where no verdict is waited for any more, and nothing else to be done."""
@@ -374,15 +364,6 @@ class Upstream(asyncio.Protocol):
 
     def _silent(self, why: str) -> None:
         self.end(why, conclusive=True)
-
-    def _set_timer(self, seconds: float, call: Callable[..., None], *arguments: str) -> None:
-        self._clear_timer()
-        self._timer = self._loop.call_later(seconds, call, *arguments)
-
-    def _clear_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _flush_soon(self) -> None:
         if not self._flush_due:
