@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 DOCKER = Path(__file__).resolve().parent.parent / "docker"
 _READY_SECONDS = 300.0
 # haproxy asks Docker's DNS every second, believes it for two, and then asks the new proxy whether it is ready.
-_FOUND_SECONDS = 6.0
+_FOUND_SECONDS = 60.0
+_STATES = "exec 3<>/dev/tcp/127.0.0.1/9990; echo 'show stat proxies 4 -1' >&3; cat <&3"
 # A proxy drains for 10 s at most.
 _STOP_SECONDS = 20
 _LAST = ("haproxy", "api", "dashboard", "miner")
@@ -44,10 +46,11 @@ def _roll(compose: list[str]) -> None:
     new = [container for container in _proxies(compose) if container not in old]
     try:
         _wait_until_healthy(new)
+        if "haproxy" in running:
+            _wait_until_found(compose, len(old) + len(new))
     except RollError:
         _output(["docker", "rm", "--force", *new])
         raise
-    time.sleep(_FOUND_SECONDS)
     for container in old:
         print(f"roll: draining {container[:12]}", flush=True)
         _output(["docker", "stop", "--time", str(_STOP_SECONDS), container])
@@ -74,6 +77,21 @@ def _wait_until_healthy(containers: list[str]) -> None:
         if time.monotonic() > deadline:
             raise RollError(f"a new proxy is not healthy within {_READY_SECONDS:.0f} s; its log says why: removed")
         time.sleep(1)
+
+
+def _wait_until_found(compose: list[str], proxies: int) -> None:
+    """Until haproxy sends miners to so many: the old ones and the new ones."""
+    deadline = time.monotonic() + _FOUND_SECONDS
+    while (up := _up_at_haproxy(compose)) < proxies:
+        if time.monotonic() > deadline:
+            found = f"haproxy sends miners to {up} of {proxies} proxies after {_FOUND_SECONDS:.0f} s"
+            raise RollError(f"{found}; its log says why: the new ones are removed")
+        time.sleep(0.5)
+
+
+def _up_at_haproxy(compose: list[str]) -> int:
+    states = _output([*compose, "exec", "-T", "haproxy", "bash", "-c", _STATES]).splitlines()
+    return sum(server["status"].startswith("UP") for server in csv.DictReader(states))
 
 
 def _step(what: str, command: list[str]) -> None:
