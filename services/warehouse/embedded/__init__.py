@@ -17,7 +17,8 @@ ClickHouse's own block compression (`compress`, `decompress`), external tables, 
 and the other paths of clickhouse-server.
 Narrower than there: statements are made of what allowed.py names; VALUES takes literals, not expressions; a request
 that names no database works in `sharehouse`, and `default` holds no tables; `system` may only be read; an INSERT's
-rows are held in memory until they are all there, and `async_insert` changes nothing; results in
-formats with a foot (JSON, Parquet and others) are made whole in memory, up to 128 MiB, before they are sent (code 396
-beyond); a client that takes nothing of its reply for 30 s is dropped, and one that leaves takes its statement with it.
+rows are held in memory until they are all there (a large body's are parsed while it comes in), and `async_insert`
+changes nothing; results in formats with a foot (JSON, Parquet and others) are made whole in memory, up to 128 MiB,
+before they are sent (code 396 beyond); a client that takes nothing of its reply for 30 s is dropped, and one that
+leaves takes its statement with it.
 """

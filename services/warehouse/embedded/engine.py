@@ -11,7 +11,7 @@ import fcntl
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chdb import _chdb  # the handle itself; chdb's own wrappers lose written_rows and the stream's end
 
@@ -58,6 +58,12 @@ def _checked(name: str) -> str:
 def tag_refusal() -> EngineError:
     """What a client reads that would set the tag of its own session."""
     return EngineError.own(SETTING_CONSTRAINT_VIOLATION, f"Setting {TAG_SETTING} should not be changed")
+
+
+class Rows(Protocol):
+    """Encoded rows, or a file of them."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ class Session:
         except RuntimeError as error:
             raise EngineError.from_engine(str(error)) from None
 
-    def load(self, sql: str, input_format: str, data: IO[bytes]) -> int:
+    def load(self, sql: str, input_format: str, data: Rows) -> int:
         """Stream the encoded rows of `data` in, and count them; `sql` is the INSERT without its FORMAT.
 
         What the table refuses at the end of the stream is not told: see insert.py.

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import asyncio
 import secrets
 import sys
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -17,7 +15,8 @@ from services.warehouse.embedded.compression import Compressor, compressor, repl
 from services.warehouse.embedded.engine_error import TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
 from services.warehouse.embedded.guard import Guard, check_format
 from services.warehouse.embedded.head import one_head
-from services.warehouse.embedded.insert import insert
+from services.warehouse.embedded.inserts import Inserts
+from services.warehouse.embedded.lane import Lane
 from services.warehouse.embedded.readers import Reader, ReadPlaces
 from services.warehouse.embedded.reply import JOINABLE, content_type, failure, failure_in_stream, summary
 from services.warehouse.embedded.request import Request, read_request
@@ -29,40 +28,8 @@ if TYPE_CHECKING:
     from services.warehouse.embedded.engine import Engine
     from services.warehouse.embedded.options import EmbeddedOptions
 
-T = TypeVar("T")
-
-CANCEL_AGAIN_SECONDS = 1.0
 # What a body may take in memory before it goes to a file: much while few requests are here, little when many are.
 FEW, FEW_BODY_BYTES, MANY_BODY_BYTES = 8, 32 << 20, 1 << 18
-
-
-class Lane:
-    """Worker threads for one kind of statement: as many as there are places."""
-
-    def __init__(self, places: int, name: str) -> None:
-        self._threads = ThreadPoolExecutor(places, name)
-
-    async def run(self, function: Callable[[], T], cancel: Callable[[], None] | None = None) -> T:
-        """Run `function` in a thread, to its end even when the waiting task is cancelled: a handle is in use there.
-
-        `cancel`, run in a thread of its own, makes that end come sooner.
-        """
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, function)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            # How it ends, nobody will ask.
-            future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-            while not future.done():
-                if cancel is not None:
-                    await loop.run_in_executor(None, cancel)
-                # Again, for it may have come before the statement had begun.
-                await asyncio.wait((future,), timeout=CANCEL_AGAIN_SECONDS if cancel else None)
-            raise
-
-    def close(self) -> None:
-        self._threads.shutdown()
 
 
 @dataclass(slots=True)
@@ -86,13 +53,12 @@ class Handler:
         self._read_places = ReadPlaces(
             options.max_reads, stalled_seconds=options.stalled_seconds, patience_seconds=options.patience_seconds
         )
-        self._writes = Lane(options.max_writes, "write")
-        self._write_place = asyncio.Semaphore(options.max_writes)
+        self._inserts = Inserts(engine, self._guard, options.max_writes)
         self._present = 0
 
     def close(self) -> None:
         self._reads.close()
-        self._writes.close()
+        self._inserts.close()
 
     async def ping(self, request: web.Request) -> web.Response:
         """Alive; asks for no password, as in ClickHouse."""
@@ -113,41 +79,25 @@ class Handler:
             self._access.authenticate(request.headers, request.query)
             if request.method in ("GET", "HEAD") and "query" not in request.query:
                 return await self.ping(request)
-            asked = await read_request(
-                request,
-                self._engine.temporary,
-                memory_bytes=FEW_BODY_BYTES if self._present <= FEW else MANY_BODY_BYTES,
-                max_body_bytes=self._options.max_body_bytes,
-            )
-            headers["X-ClickHouse-Query-Id"] = asked.query_id
-            try:
-                if asked.data is None:
-                    return await self._read(request, asked, headers)
-                async with self._write_place:
-                    return await self._writes.run(partial(self._insert, asked, headers))
-            finally:
-                asked.close()
+            async with self._inserts.one(headers) as inserting:
+                asked = await read_request(
+                    request,
+                    self._engine.temporary,
+                    memory_bytes=FEW_BODY_BYTES if self._present <= FEW else MANY_BODY_BYTES,
+                    max_body_bytes=self._options.max_body_bytes,
+                    on_arriving=inserting.begin,
+                )
+                headers["X-ClickHouse-Query-Id"] = asked.query_id
+                try:
+                    if asked.data is None:
+                        return await self._read(request, asked, headers)
+                    return await inserting.finish(asked)
+                finally:
+                    asked.close()
         except EngineError as error:
             return failure(error, headers)
         finally:
             self._present -= 1
-
-    def _insert(self, asked: Request, headers: dict[str, str]) -> web.Response:
-        assert asked.data is not None
-        named_format = f" FORMAT {check_format(asked.insert_format)}"
-        with self._engine.session(asked.database, asked.settings, asked.params, read_only=asked.read_only) as session:
-            head = self._guard.check(session, asked.sql + named_format, asked.params).sql
-            written = insert(session, head.removesuffix(named_format), asked.insert_format, asked.data)
-        headers["X-ClickHouse-Summary"] = summary(
-            read_rows=written.rows,
-            read_bytes=written.size_bytes,
-            written_rows=written.rows,
-            written_bytes=written.size_bytes,
-            result_rows=written.rows,
-            result_bytes=written.size_bytes,
-            elapsed_ns=int(written.seconds * 1e9),
-        )
-        return web.Response(headers=headers)
 
     def _begin(self, asked: Request, tag: str, headers: dict[str, str], held: ExitStack) -> Answer:
         """Run the statement up to its first block, so that what fails early has a status of its own."""

@@ -9,17 +9,17 @@ are told; in one thread, so that they keep their order, and are one block where 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from services.warehouse.embedded.engine import Written
 from services.warehouse.embedded.engine_error import UNKNOWN_EXCEPTION, EngineError
 from services.warehouse.embedded.statement import tokens
 
 if TYPE_CHECKING:
-    from services.warehouse.embedded.engine import Session
+    from services.warehouse.embedded.engine import Rows, Session
 
 _STAGED: Final = "`rows on their way`"
-_SETTINGS: Final = {
+SETTINGS: Final = {
     "async_insert": "0",
     "max_threads": "1",
     "max_insert_threads": "1",
@@ -57,12 +57,14 @@ class Target:
         return cls(name.removeprefix("TABLE "), columns, text[end:].decode())
 
 
-def insert(session: Session, head: str, input_format: str, data: IO[bytes]) -> Written:
-    """Inserts the encoded rows of `data`; `head` is the INSERT in canonical form, without its FORMAT."""
+def insert(session: Session, head: str, input_format: str, data: Rows) -> Written:
+    """Inserts the encoded rows of `data`; `head` is the INSERT in canonical form, without its FORMAT.
+
+    `session` has SETTINGS.
+    """
     target = Target.of(head)
     if target.table.startswith("FUNCTION "):
         return Written(session.load(head, input_format, data), 0, 0.0)  # null() alone, which takes anything
-    session.set(_SETTINGS)
     session.query(f"CREATE TEMPORARY TABLE {_STAGED} AS {target.table} ENGINE = Memory")
     columns = f" ({target.columns})" if target.columns else ""
     rows = session.load(f"INSERT INTO {_STAGED}{columns} {target.settings}", input_format, data)

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
+from services.warehouse.embedded.arriving import ArrivingRows
 from services.warehouse.embedded.compression import Decoder
 from services.warehouse.embedded.engine_error import (
     BAD_ARGUMENTS,
@@ -18,6 +19,7 @@ from services.warehouse.embedded.engine_error import (
 from services.warehouse.embedded.statement import UnfinishedStatementError, split_insert
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from aiohttp import web
@@ -43,7 +45,7 @@ NOT_SERVED = {
 class Request:
     sql: str = ""
     insert_format: str = ""
-    data: IO[bytes] | None = None
+    data: ArrivingRows | None = None
     database: str = ""
     default_format: str = ""
     query_id: str = ""
@@ -99,8 +101,18 @@ def _decode(statement: bytes) -> str:
         raise EngineError.own(BAD_ARGUMENTS, "The statement is not UTF-8") from None
 
 
-async def read_request(request: web.Request, temporary: Path, *, memory_bytes: int, max_body_bytes: int) -> Request:
-    """Read all of a request; an INSERT's data goes to a temporary file beyond `memory_bytes`. Raises EngineError."""
+async def read_request(
+    request: web.Request,
+    temporary: Path,
+    *,
+    memory_bytes: int,
+    max_body_bytes: int,
+    on_arriving: Callable[[Request], None] = lambda _: None,
+) -> Request:
+    """Read all of a request; an INSERT's data goes to a temporary file beyond `memory_bytes`. Raises EngineError.
+
+    `on_arriving` is called with an INSERT that is known while most of a large body is still on its way.
+    """
     asked = Request()
     _read_url(request, asked)
     prefix = request.query.get("query", "")
@@ -109,7 +121,7 @@ async def read_request(request: web.Request, temporary: Path, *, memory_bytes: i
         asked.sql = f"{prefix}\n{form}" if prefix else form
         return asked
     head = bytearray(f"{prefix}\n".encode() if prefix else b"")
-    spool: IO[bytes] | None = None
+    rows: ArrivingRows | None = None
     decoder = Decoder(request.headers.get("Content-Encoding", ""))
     total = 0
     try:
@@ -118,27 +130,27 @@ async def read_request(request: web.Request, temporary: Path, *, memory_bytes: i
                 total += len(piece)
                 if total > max_body_bytes:
                     raise EngineError.own(TOO_LARGE_STRING, f"The body is larger than {max_body_bytes} bytes")
-                if spool is not None:
-                    spool.write(piece)
+                if rows is not None:
+                    rows.write(piece)
                     continue
                 head += piece
-                if len(head) > MAX_STATEMENT_BYTES:
-                    spool = _start_data(asked, head, temporary, memory_bytes)
+                if len(head) > MAX_STATEMENT_BYTES and (rows := _start_data(asked, head, temporary, memory_bytes)):
+                    asked.data = rows
+                    on_arriving(asked)
         decoder.finish()
-        if spool is None:
-            spool = _start_data(asked, head, temporary, memory_bytes)
+        if rows is None:
+            rows = asked.data = _start_data(asked, head, temporary, memory_bytes)
     except BaseException:
-        if spool is not None:
-            spool.close()
+        if rows is not None:
+            rows.close()
         raise
-    if spool is not None:
-        spool.seek(0)
-        asked.data = spool
+    if rows is not None:
+        rows.end()
     return asked
 
 
-def _start_data(asked: Request, head: bytearray, temporary: Path, memory_bytes: int) -> IO[bytes] | None:
-    """Split `head`; for an INSERT, a file that begins with its data; otherwise the statement is the whole body."""
+def _start_data(asked: Request, head: bytearray, temporary: Path, memory_bytes: int) -> ArrivingRows | None:
+    """Split `head`; for an INSERT, what its data begins with; otherwise the statement is the whole body."""
     text = bytes(head)
     try:
         insert = split_insert(text)
@@ -153,4 +165,4 @@ def _start_data(asked: Request, head: bytearray, temporary: Path, memory_bytes: 
     asked.insert_format = insert.format
     spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=memory_bytes, dir=str(temporary))
     spool.write(text[insert.data_start :])
-    return spool
+    return ArrivingRows(spool)
