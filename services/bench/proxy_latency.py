@@ -1,58 +1,108 @@
 """Time from submit to reply through the proxy, its share on disk by then, against HAProxy as a mere relay.
 
-    python -m services.bench.proxy_latency [--connections 1000] [--seconds 10] [--rounds 3]
+    python -m services.bench.proxy_latency [--connections 1000] [--seconds 10] [--rounds 5]
 
-A thousand miners send a share a second each, evenly spread. HAProxy's and the proxy's rounds alternate.
+A thousand miners send a share a second each, evenly spread. Rounds are pairs of HAProxy and the proxy, which take turns
+at being first, and what the proxy adds is told for each pair. Beside it stands what is not of its making: how far
+HAProxy's own figures lie apart, what a small durable write took just before each round, how late the load itself was.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import statistics
 import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
+from services.bench import disk
 from services.bench.crowd import disperse, gather
 from services.bench.rig import rig
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-async def _latencies(port: int, connections: int, seconds: int) -> list[float]:
-    """Seconds, sorted."""
+    from services.bench.crowd import CrowdMiner
+
+TARGET_MS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Milliseconds: the median and the 99th percentile of all latencies, and the latter of the load's own lateness."""
+
+    p50: float
+    p99: float
+    late_p99: float
+
+
+async def _round(port: int, connections: int, seconds: int) -> _Round:
     miners = await gather(port, connections)
     loop = asyncio.get_running_loop()
+    late: list[float] = []
+
+    def submit(miner: CrowdMiner, due: float) -> None:
+        late.append(time.monotonic() - due)
+        miner.submit()
+
     began = loop.time() + 0.5
     for number, miner in enumerate(miners):
         for second in range(seconds):
-            loop.call_at(began + second + number / connections, miner.submit)
+            due = began + second + number / connections
+            loop.call_at(due, submit, miner, due)
     await asyncio.sleep(seconds + 2.0)
     if refused := [error for miner in miners for error in miner.refused]:
         sys.exit(f"not a valid run: {len(refused)} shares refused, the first with {refused[0]}")
-    latencies = sorted(latency for miner in miners for latency in miner.latencies)
+    latencies = [latency for miner in miners for latency in miner.latencies]
     if len(latencies) != connections * seconds:
         sys.exit(f"not a valid run: {len(latencies)} of {connections * seconds} shares answered")
     await disperse(miners)
-    return latencies
+    return _Round(statistics.median(latencies) * 1000, _p99(latencies), _p99(late))
+
+
+def _p99(seconds: Sequence[float]) -> float:
+    """Of so many times, in milliseconds."""
+    return sorted(seconds)[len(seconds) * 99 // 100] * 1000
+
+
+def _spread(milliseconds: Sequence[float]) -> str:
+    least, median, most = min(milliseconds), statistics.median(milliseconds), max(milliseconds)
+    return f"median {median:.2f} ms, from {least:.2f} to {most:.2f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=1000, help="miners, each with a share a second")
     parser.add_argument("--seconds", type=int, default=10, help="of each round (default 10)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each (default 5)")
     arguments = parser.parse_args()
-    added = []
+    found: dict[str, list[_Round]] = {}
     with rig() as ways:
+        # A pause of the load's own would be counted as theirs.
+        gc.collect()
+        gc.disable()
+        pair = (ways.relay, ways.proxy)
         for number in range(1, arguments.rounds + 1):
-            p99 = {}
-            for way in (ways.relay, ways.proxy):
-                found = uvloop.run(_latencies(way.port, arguments.connections, arguments.seconds))
-                p99[way] = found[len(found) * 99 // 100] * 1000
-                half = statistics.median(found) * 1000
-                print(f"round {number}: {way.name:8} p50 {half:6.2f} ms, p99 {p99[way]:6.2f} ms, {len(found)} shares")
-            added.append(p99[ways.proxy] - p99[ways.relay])
-    print(f"p99 added by the proxy: median {statistics.median(added):.2f} ms of {len(added)} rounds")
+            for way in pair if number % 2 else reversed(pair):
+                commit = _p99(disk.commits())
+                one = uvloop.run(_round(way.port, arguments.connections, arguments.seconds))
+                found.setdefault(way.name, []).append(one)
+                print(
+                    f"round {number}: {way.name:8} p50 {one.p50:6.2f} ms, p99 {one.p99:6.2f} ms; "
+                    f"load late p99 {one.late_p99:6.2f} ms; durable write before it p99 {commit:6.2f} ms",
+                    flush=True,
+                )
+    relay, proxy = ([one.p99 for one in found[way.name]] for way in pair)
+    added = [ours - theirs for ours, theirs in zip(proxy, relay, strict=True)]
+    print(f"p99 of HAProxy: {_spread(relay)}")
+    print(f"p99 of the proxy: {_spread(proxy)}")
+    met = sum(one <= TARGET_MS for one in added)
+    print(f"p99 added by the proxy: {_spread(added)}; {TARGET_MS:g} ms at most in {met} of {len(added)} rounds")
 
 
 if __name__ == "__main__":
