@@ -38,7 +38,27 @@ STATEMENTS = SELECTS | {
     "UseQuery",
 }
 
-# They would change a session, and there is none.
+# What a session that may only read runs.
+READS = SELECTS | {
+    "CheckQuery",
+    "DescribeQuery",
+    "ExistsDatabaseQuery",
+    "ExistsTableQuery",
+    "ExistsViewQuery",
+    "Explain",
+    "ShowColumns",
+    "ShowCreateDatabaseQuery",
+    "ShowCreateTableQuery",
+    "ShowCreateViewQuery",
+    "ShowEngineQuery",
+    "ShowFunctions",
+    "ShowGrantsQuery",
+    "ShowIndexes",
+    "ShowProcesslistQuery",
+    "ShowTables",
+}
+
+# They change a session, besides those that make something temporary.
 OF_SESSIONS = frozenset({"Set", "UseQuery"})
 
 # ColumnsApplyTransformer is left out on purpose: the tree does not show which function it applies.

@@ -11,7 +11,7 @@ import fcntl
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from chdb import _chdb  # the handle itself; chdb's own wrappers lose written_rows and the stream's end
 
@@ -28,6 +28,9 @@ INSERT_CHUNK_BYTES = 1 << 20
 # id nor a setting of our own. It chooses a workload for scheduling, and one that is not defined changes nothing.
 # A client may not set it, or its statement could not be found: a client that is gone would keep its place.
 TAG_SETTING = "workload"
+
+
+S = TypeVar("S", bound="Session")
 
 
 class DataFolderInUseError(OSError):
@@ -76,7 +79,9 @@ class Written:
 
 
 class Session:
-    """One connection handle; to be used by one thread at a time, and not again after a failed stream."""
+    """One connection handle; to be used by one thread at a time."""
+
+    outlives_request = False
 
     def __init__(self, connection_string: str) -> None:
         try:
@@ -93,6 +98,19 @@ class Session:
             self.query(
                 "SET " + ", ".join(f"{_checked(name)} = {quote_string(value)}" for name, value in settings.items())
             )
+
+    def set_params(self, params: Mapping[str, str]) -> None:
+        """Query parameters of statements that are given none of their own."""
+        if params:
+            assignments = (f"param_{_checked(name)} = {quote_string(value)}" for name, value in params.items())
+            self.query(f"SET {', '.join(assignments)}")
+
+    def use(self, database: str) -> None:
+        self.query(f"USE {quote_identifier(database)}")
+
+    def tag(self, tag: str) -> None:
+        """What Engine.kill and Engine.progress find its statements by."""
+        self.query(f"SET {TAG_SETTING} = {quote_string(tag)}")
 
     def query(self, sql: str, output_format: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Any:
         """Run one statement and give the engine's whole result."""
@@ -209,6 +227,33 @@ class Engine:
         finally:
             session.close()
 
+    def progress(self, tag: str) -> dict[str, int] | None:
+        """How far the statement of the session with this tag is, as in X-ClickHouse-Progress; None where none runs."""
+        session = Session(self._connection_string)
+        try:
+            found = session.query(
+                "SELECT read_rows, read_bytes, written_rows, written_bytes, total_rows_approx,"  # noqa: S608 - quoted
+                " toUInt64(elapsed * 1e9)"
+                f" FROM system.processes WHERE Settings['{TAG_SETTING}'] = {quote_string(tag)}",
+                "TSVRaw",
+            )
+        finally:
+            session.close()
+        lines = found.bytes().decode().splitlines()
+        names = "read_rows", "read_bytes", "written_rows", "written_bytes", "total_rows_to_read", "elapsed_ns"
+        return dict(zip(names, map(int, lines[0].split("\t")), strict=True)) if lines else None
+
+    def open(self, kind: type[S], tag: str) -> S:
+        """A handle in this server's database, for who closes it."""
+        session = kind(self._connection_string)
+        try:
+            session.use(self._database)
+            session.tag(tag)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
     @contextmanager
     def session(
         self,
@@ -227,7 +272,7 @@ class Engine:
             raise tag_refusal()
         session = Session(self._connection_string)
         try:
-            session.query(f"USE {quote_identifier(database or self._database)}")
+            session.use(database or self._database)
             if read_only:
                 session.query("SET readonly = 2")
             assignments = [f"param_{_checked(name)} = {quote_string(value)}" for name, value in (params or {}).items()]
@@ -235,7 +280,7 @@ class Engine:
             ordered = sorted((settings or {}).items(), key=lambda item: item[0] == "readonly")
             assignments += [f"{_checked(name)} = {quote_string(value)}" for name, value in ordered]
             if tag:
-                session.query(f"SET {TAG_SETTING} = {quote_string(tag)}")
+                session.tag(tag)
             if assignments:
                 session.query("SET " + ", ".join(assignments))
             yield session

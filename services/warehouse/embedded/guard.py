@@ -37,6 +37,7 @@ class Verdict:
     sql: str
     kind: str
     output_format: str
+    of_session: bool = False
 
     @property
     def is_select(self) -> bool:
@@ -45,6 +46,15 @@ class Verdict:
 
 def _refusal(what: str) -> EngineError:
     return EngineError.own(ACCESS_DENIED, f"Not served by the embedded server: {what}")
+
+
+def session_refusal(statement: str) -> EngineError:
+    """What a client reads that changes its session and has none."""
+    return _refusal(
+        f"{statement.split(' ', 1)[0]} without a session_id: nothing would be left of it for the next request; give a"
+        " session_id, or put settings in the URL or a SETTINGS clause, the database in the URL, and use a table that is"
+        " not temporary"
+    )
 
 
 def check_format(name: str) -> str:
@@ -87,14 +97,14 @@ def _check_settings(statement: str) -> None:
     window = [b"", b""]
     in_settings = False
     tag = TAG_SETTING.encode()
-    names_of_tag = ([b"settings", tag], [b",", tag])
+    names_of_tag = ([b"settings", tag], [b"set", tag], [b",", tag])
     for token in tokens(statement.encode()):
         word = token.text.strip(b'`"').lower()
         if token.text == b"(" and window == [b"=", b"disk"]:
             raise _refusal("a disk described in the statement")
         if in_settings and token.text == b"=" and window in names_of_tag:
             raise tag_refusal()
-        in_settings = in_settings or token.text == b"SETTINGS"
+        in_settings = in_settings or token.text in (b"SETTINGS", b"SET")
         window = [window[1], word]
 
 
@@ -121,7 +131,10 @@ class Guard:
         self._remembered: OrderedDict[str, Verdict] = OrderedDict()
 
     def check(self, session: Session, sql: str, params: Mapping[str, str]) -> Verdict:
-        """Raise EngineError unless `sql` is one allowed statement. Runs nothing."""
+        """Raise EngineError unless `sql` is one allowed statement. Runs nothing.
+
+        Of a verdict that is `of_session`, `session_refusal` is for requests without a session.
+        """
         if not params and (verdict := self._remembered.get(sql)):
             return verdict
         statement = canonical(session, sql)
@@ -132,14 +145,9 @@ class Guard:
             return Verdict(statement, root.kind, "")
         if root.kind not in allowed.STATEMENTS:
             raise _refusal(f"statement {root.kind}")
-        if root.kind in allowed.OF_SESSIONS or is_temporary(statement):
-            raise _refusal(
-                f"{statement.split(' ', 1)[0]}: every request stands alone here, so nothing would be left of it for the"
-                " next; put settings in the URL or a SETTINGS clause, the database in the URL, and use a table that is"
-                " not temporary"
-            )
+        of_session = root.kind in allowed.OF_SESSIONS or is_temporary(statement)
         self._walk(root, None)
-        verdict = Verdict(statement, root.kind, _output_format(root))
+        verdict = Verdict(statement, root.kind, _output_format(root), of_session)
         if not params and len(sql) <= REMEMBERED_BYTES:
             self._remembered[sql] = verdict
             while len(self._remembered) > REMEMBERED:

@@ -3,29 +3,31 @@ from __future__ import annotations
 import secrets
 import sys
 import uuid
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from services.warehouse.embedded import backups
+from services.warehouse.embedded import allowed, backups
 from services.warehouse.embedded.compression import Compressor, compressor, reply_coding
-from services.warehouse.embedded.engine_error import TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
-from services.warehouse.embedded.guard import Guard, check_format
+from services.warehouse.embedded.engine_error import READONLY, TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
+from services.warehouse.embedded.guard import Guard, Verdict, check_format, session_refusal
 from services.warehouse.embedded.head import one_head
 from services.warehouse.embedded.inserts import Inserts
 from services.warehouse.embedded.lane import Lane
+from services.warehouse.embedded.progress import Progress
 from services.warehouse.embedded.readers import Reader, ReadPlaces
 from services.warehouse.embedded.reply import JOINABLE, content_type, failure, failure_in_stream, summary
 from services.warehouse.embedded.request import Request, read_request
+from services.warehouse.embedded.sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from services.warehouse.embedded.access import Access
-    from services.warehouse.embedded.engine import Engine
+    from services.warehouse.embedded.engine import Engine, Session
     from services.warehouse.embedded.options import EmbeddedOptions
 
 # What a body may take in memory before it goes to a file: much while few requests are here, little when many are.
@@ -53,12 +55,14 @@ class Handler:
         self._read_places = ReadPlaces(
             options.max_reads, stalled_seconds=options.stalled_seconds, patience_seconds=options.patience_seconds
         )
+        self._sessions = Sessions(engine)
         self._inserts = Inserts(engine, self._guard, options.max_writes)
         self._present = 0
 
     def close(self) -> None:
         self._reads.close()
         self._inserts.close()
+        self._sessions.close()
 
     async def ping(self, request: web.Request) -> web.Response:
         """Alive; asks for no password, as in ClickHouse."""
@@ -74,47 +78,56 @@ class Handler:
         if self._present >= self._options.max_waiting:
             busy = "Too many simultaneous queries"
             return failure(EngineError.own(TOO_MANY_SIMULTANEOUS_QUERIES, busy), headers)
+        try:
+            progress = Progress(request, self._engine)
+        except EngineError as error:
+            return failure(error, headers)
         self._present += 1
         try:
             self._access.authenticate(request.headers, request.query)
             if request.method in ("GET", "HEAD") and "query" not in request.query:
                 return await self.ping(request)
-            async with self._inserts.one(headers) as inserting:
+            async with self._sessions.hold(request.query) as session, self._inserts.one(headers) as inserting:
                 asked = await read_request(
                     request,
                     self._engine.temporary,
                     memory_bytes=FEW_BODY_BYTES if self._present <= FEW else MANY_BODY_BYTES,
                     max_body_bytes=self._options.max_body_bytes,
+                    session=session,
                     on_arriving=inserting.begin,
                 )
                 headers["X-ClickHouse-Query-Id"] = asked.query_id
                 try:
                     if asked.data is None:
-                        return await self._read(request, asked, headers)
-                    return await inserting.finish(asked)
+                        return await self._read(request, asked, headers, progress)
+                    inserted = await progress.during(inserting.finish(asked), asked.tag)
                 finally:
                     asked.close()
+            return await progress.answer(inserted)
         except EngineError as error:
-            return failure(error, headers)
+            return await progress.answer(failure(error, headers))
         finally:
             self._present -= 1
 
-    def _begin(self, asked: Request, tag: str, headers: dict[str, str], held: ExitStack) -> Answer:
+    def _begin(self, asked: Request, headers: dict[str, str], held: ExitStack) -> Answer:
         """Run the statement up to its first block, so that what fails early has a status of its own."""
         settings = dict(asked.settings)
         # A client's own readonly comes last: it may forbid to set anything after it.
         last = {"readonly": settings.pop("readonly")} if "readonly" in settings else {}
-        session = held.enter_context(
-            self._engine.session(asked.database, settings, asked.params, read_only=asked.read_only, tag=tag)
-        )
-        verdict = self._guard.check(session, asked.sql, asked.params)
-        if asked.read_only or last.get("readonly", "0") != "0":
+        read_only = asked.read_only or last.get("readonly", "0") != "0"
+        session, verdict = self._open(asked, settings, held)
+        if read_only:
             backups.refuse_read_only(verdict.kind)
+        if session.outlives_request:
+            last = {}  # it could not be taken back
+            if read_only and not (verdict.of_session or verdict.kind in allowed.READS):
+                raise EngineError.own(READONLY, "Cannot execute query in readonly mode")
         output_format = verdict.output_format or check_format(asked.default_format or "TabSeparated")
         headers["X-ClickHouse-Format"] = output_format
         headers["Content-Type"] = content_type(output_format)
         streams = verdict.is_select and output_format in JOINABLE
-        session.set(last if streams else {**self._bound_of_whole(settings), **last})
+        if verdict.kind not in allowed.OF_SESSIONS:
+            session.set(last if streams else {**self._bound_of_whole(settings), **last})
         if streams:
             headers["X-ClickHouse-Summary"] = summary()
             blocks = one_head(output_format, session.stream(verdict.sql, output_format, asked.params))
@@ -141,26 +154,53 @@ class Handler:
         )
         return Answer(headers, iter((body,)))
 
+    def _open(self, asked: Request, settings: dict[str, str], held: ExitStack) -> tuple[Session, Verdict]:
+        """A session for one statement, or the one of the session_id where the statement needs that; and the verdict."""
+        kept = asked.session
+        if kept is not None and kept.handle is not None:
+            with self._engine.session() as plain:
+                verdict = self._guard.check(plain, asked.sql, asked.params)
+        else:
+            session = held.enter_context(
+                self._engine.session(asked.database, settings, asked.params, read_only=asked.read_only, tag=asked.tag)
+            )
+            verdict = self._guard.check(session, asked.sql, asked.params)
+            if not verdict.of_session:
+                return session, verdict
+            if kept is None:
+                raise session_refusal(verdict.sql)
+        if verdict.kind in allowed.OF_SESSIONS:
+            return kept.open(), verdict  # what the URL says would be put back after it
+        return held.enter_context(kept.lend(asked.database, settings, asked.params)), verdict
+
     def _bound_of_whole(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Settings that keep a result within what may be made whole in memory, or within less by the client's will."""
         chosen = settings.get("max_result_bytes", "0")
         limit = min(int(chosen) if chosen.isdigit() and int(chosen) else sys.maxsize, self._options.max_whole_bytes)
         return {"max_result_bytes": str(limit), "result_overflow_mode": "throw"}
 
-    async def _read(self, request: web.Request, asked: Request, headers: dict[str, str]) -> web.StreamResponse:
-        async with self._read_places.place(request) as reader:
+    async def _read(
+        self, request: web.Request, asked: Request, headers: dict[str, str], progress: Progress
+    ) -> web.StreamResponse:
+        # A client that has gone away ends them too: its statement is cancelled, its handle closed, its session free.
+        async with self._read_places.place(request) as reader, AsyncExitStack() as statement:
             held = ExitStack()
-            tag = secrets.token_hex(8)
-            cancel = partial(self._engine.kill, tag)
-            try:
-                answer = await self._reads.run(partial(self._begin, asked, tag, headers, held), cancel)
-                return await self._send(request, reader, answer, cancel)
-            finally:
-                # A client that has gone away ends here too: its statement is cancelled, its handle closed.
-                await self._reads.run(held.close)
+            if asked.session is not None:
+                statement.callback(asked.session.release)
+            statement.push_async_callback(self._reads.run, held.close)
+            cancel = partial(self._engine.kill, asked.tag)
+            begun = self._reads.run(partial(self._begin, asked, headers, held), cancel)
+            answer = await progress.during(begun, asked.tag)
+            return await self._send(request, reader, answer, cancel, progress, statement)
 
     async def _send(
-        self, request: web.Request, reader: Reader, answer: Answer, cancel: Callable[[], None]
+        self,
+        request: web.Request,
+        reader: Reader,
+        answer: Answer,
+        cancel: Callable[[], None],
+        progress: Progress,
+        statement: AsyncExitStack,
     ) -> web.StreamResponse:
         coding = ""
         if request.query.get("enable_http_compression") in ("1", "true"):
@@ -170,7 +210,7 @@ class Handler:
             answer.headers["Content-Encoding"] = coding
         tag = secrets.token_hex(8)
         answer.headers["X-ClickHouse-Exception-Tag"] = tag
-        response = web.StreamResponse(headers=answer.headers)
+        response = progress.response(answer.headers)
         await response.prepare(request)
         try:
             try:
@@ -179,6 +219,7 @@ class Handler:
                 ) is not None:
                     await reader.write(response, block)
             except EngineError as error:
+                await statement.aclose()
                 notice = failure_in_stream(error, tag)
                 await reader.write(response, encoder.compress(notice) + encoder.flush() if encoder else notice)
                 # Without its last chunk the body is visibly cut off, for clients that do not know the tag.
@@ -187,6 +228,7 @@ class Handler:
                 return response
             if encoder:
                 await reader.write(response, encoder.flush())
+            await statement.aclose()  # before the client knows that it is over, and asks in the same session again
             await reader.write_end(response)
         except TimeoutError:
             reader.drop(stalled=True)

@@ -8,10 +8,12 @@ are told; in one thread, so that they keep their order, and are one block where 
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from services.warehouse.embedded.engine import Written
+from services.warehouse.embedded.engine import Written, quote_identifier
 from services.warehouse.embedded.engine_error import UNKNOWN_EXCEPTION, EngineError
 from services.warehouse.embedded.statement import tokens
 
@@ -65,6 +67,38 @@ def insert(session: Session, head: str, input_format: str, data: Rows) -> Writte
     target = Target.of(head)
     if target.table.startswith("FUNCTION "):
         return Written(session.load(head, input_format, data), 0, 0.0)  # null() alone, which takes anything
+    if session.outlives_request:
+        if (held := _temporary_rows(session, target.table)) is not None:
+            rows = session.load(head, input_format, data)
+            if _temporary_rows(session, target.table) != held + rows:
+                raise EngineError.own(UNKNOWN_EXCEPTION, f"Not all of {rows} rows could be held in memory")
+            return Written(rows, 0, 0.0)
+        session.query(f"DROP TEMPORARY TABLE IF EXISTS {_STAGED}")
+    try:
+        return _staged(session, head, target, input_format, data)
+    finally:
+        if session.outlives_request:
+            with suppress(EngineError):
+                session.query(f"DROP TEMPORARY TABLE IF EXISTS {_STAGED}")
+
+
+def _temporary_rows(session: Session, table: str) -> int | None:
+    """Rows of a temporary table of this session; None for any other table."""
+    for line in (
+        session.query(
+            "SELECT name, toUInt64(assumeNotNull(total_rows)) FROM system.tables WHERE is_temporary",
+            "JSONCompactEachRow",
+        )
+        .bytes()
+        .splitlines()
+    ):
+        name, rows = json.loads(line)
+        if table in (name, quote_identifier(name)):
+            return int(rows)
+    return None
+
+
+def _staged(session: Session, head: str, target: Target, input_format: str, data: Rows) -> Written:
     session.query(f"CREATE TEMPORARY TABLE {_STAGED} AS {target.table} ENGINE = Memory")
     columns = f" ({target.columns})" if target.columns else ""
     rows = session.load(f"INSERT INTO {_STAGED}{columns} {target.settings}", input_format, data)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from services.warehouse.embedded.arriving import StalledError
+from services.warehouse.embedded.engine_error import READONLY, EngineError
 from services.warehouse.embedded.guard import Guard, check_format
 from services.warehouse.embedded.insert import SETTINGS, insert
 from services.warehouse.embedded.lane import Lane
@@ -17,8 +18,9 @@ from services.warehouse.embedded.reply import summary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractContextManager
 
-    from services.warehouse.embedded.engine import Engine
+    from services.warehouse.embedded.engine import Engine, Session
     from services.warehouse.embedded.request import Request
 
 
@@ -91,11 +93,23 @@ class Inserts:
         async with self._place:
             return await self._lane.run(partial(self._insert, asked, headers), asked.data.stop)
 
+    def _session(self, asked: Request, settings: dict[str, str]) -> AbstractContextManager[Session]:
+        if asked.session is None or asked.session.handle is None:
+            return self._engine.session(
+                asked.database,
+                settings,
+                asked.params,
+                read_only=asked.read_only,
+                tag=asked.tag if asked.tells_progress else "",
+            )
+        if asked.read_only or settings.pop("readonly", "0") != "0":
+            raise EngineError.own(READONLY, "Cannot execute query in readonly mode")
+        return asked.session.lend(asked.database, settings, asked.params)
+
     def _insert(self, asked: Request, headers: dict[str, str]) -> web.Response:
         assert asked.data is not None
         named_format = f" FORMAT {check_format(asked.insert_format)}"
-        settings = {**asked.settings, **SETTINGS}
-        with self._engine.session(asked.database, settings, asked.params, read_only=asked.read_only) as session:
+        with self._session(asked, {**asked.settings, **SETTINGS}) as session:
             head = self._guard.check(session, asked.sql + named_format, asked.params).sql
             written = insert(session, head.removesuffix(named_format), asked.insert_format, asked.data)
         headers["X-ClickHouse-Summary"] = summary(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import uuid
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from services.warehouse.embedded.engine_error import (
     TOO_LARGE_STRING,
     EngineError,
 )
+from services.warehouse.embedded.progress import asks_for_progress
 from services.warehouse.embedded.statement import UnfinishedStatementError, split_insert
 
 if TYPE_CHECKING:
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from services.warehouse.embedded.sessions import KeptSession
+
 # ClickHouse's max_query_size: what a statement may take, data not counted.
 MAX_STATEMENT_BYTES = 262_144
 
-# Of the HTTP transport itself; everything else in the URL that is no parameter is a setting. Clients send a session_id
-# by default and hardly ever need one: it is taken, and each request stands alone, as without one.
+# Of the HTTP transport itself; everything else in the URL that is no parameter is a setting.
 TRANSPORT = frozenset(
     "query database default_format user password query_id quota_key role buffer_size wait_end_of_query "
     "client_protocol_version enable_http_compression stacktrace session_id close_session session_timeout session_check "
@@ -43,9 +46,14 @@ NOT_SERVED = {
 
 @dataclass(slots=True)
 class Request:
+    """`session` is what its session_id names, `tag` what Engine.kill and Engine.progress find its statement by."""
+
     sql: str = ""
     insert_format: str = ""
     data: ArrivingRows | None = None
+    session: KeptSession | None = None
+    tag: str = ""
+    tells_progress: bool = False
     database: str = ""
     default_format: str = ""
     query_id: str = ""
@@ -60,6 +68,7 @@ class Request:
 
 def _read_url(request: web.Request, asked: Request) -> None:
     asked.read_only = request.method in ("GET", "HEAD")
+    asked.tells_progress = asks_for_progress(request.query)
     for name, value in request.query.items():
         if name in NOT_SERVED and value not in ("", "0"):
             raise EngineError.own(NOT_IMPLEMENTED, f"{name}: {NOT_SERVED[name]} is not served by the embedded server")
@@ -107,13 +116,14 @@ async def read_request(
     *,
     memory_bytes: int,
     max_body_bytes: int,
+    session: KeptSession | None,
     on_arriving: Callable[[Request], None] = lambda _: None,
 ) -> Request:
     """Read all of a request; an INSERT's data goes to a temporary file beyond `memory_bytes`. Raises EngineError.
 
     `on_arriving` is called with an INSERT that is known while most of a large body is still on its way.
     """
-    asked = Request()
+    asked = Request(session=session, tag=secrets.token_hex(8) if session is None else session.tag)
     _read_url(request, asked)
     prefix = request.query.get("query", "")
     if request.content_type == "multipart/form-data":

@@ -90,7 +90,7 @@ def http_client(database: ClickHouseAddress) -> Http:
     return Http(database)
 
 
-def ask(http: Http, statement: str) -> socket.socket:
+def ask(http: Http, statement: str, **query: str) -> socket.socket:
     """A client that sends a statement and reads nothing."""
     address = http.address
     peer = socket.socket()
@@ -99,7 +99,7 @@ def ask(http: Http, statement: str) -> socket.socket:
     peer.connect((address.host, address.port))
     body = statement.encode()
     peer.sendall(
-        f"POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-User: {address.user}\r\n"
+        f"POST /?{urllib.parse.urlencode(query)} HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-User: {address.user}\r\n"
         f"X-ClickHouse-Key: {address.password}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         + body
     )

@@ -54,7 +54,7 @@ def test_the_engine_s_own_tables_cannot_be_changed(http_client: Http, within: st
 def test_what_only_a_session_would_keep_is_refused(http_client: Http, statement: str) -> None:
     reply = http_client.sql(statement)
     assert reply.status != 200
-    assert "every request stands alone" in reply.text or reply.exception_code == 62, reply.text
+    assert "without a session_id" in reply.text or reply.exception_code == 62, reply.text
 
 
 def test_a_table_named_temporary_is_none(http_client: Http) -> None:
