@@ -25,6 +25,7 @@ LIMIT_OF_REASON: Final = {
     "slow reader": "queued_bytes",
     "not Stratum": "junk_lines",
     "TLS on the plain port": "tls_on_plain_port",
+    "PROXY protocol of an untrusted address": "proxy_protocol",
     "mostly invalid shares": "invalid_shares",
 }
 """Which limit stands behind a connection's end."""

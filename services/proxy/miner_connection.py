@@ -12,6 +12,7 @@ from services.proxy.keepalive import keep_alive
 from services.proxy.limit_hits import LIMIT_OF_REASON
 from services.proxy.miner import Miner
 from services.proxy.pacing import MESSAGES_A_TURN, MessageBudget, Reading
+from services.stratum.proxy_protocol import HEADER_BEGINNINGS
 
 if TYPE_CHECKING:
     from services.proxy.pool import Pool
@@ -20,9 +21,15 @@ log = structlog.get_logger()
 
 _CLOSE_SECONDS: Final = 5.0
 _LINGER_SECONDS: Final = 1.0
-_STILL_SENDING: Final = frozenset({"line too long", "not Stratum", "mostly invalid shares", "TLS on the plain port"})
+_TLS = "TLS on the plain port"
+_BALANCER = "PROXY protocol of an untrusted address"
+_STILL_SENDING: Final = frozenset({"line too long", "not Stratum", "mostly invalid shares", _TLS, _BALANCER})
 """After these the peer may be amid sending: a close at once would be a reset, which overtakes our reason."""
-TLS_HELLO: Final = b"\x16\x03"
+_OUT_OF_PLACE: Final = (
+    ((b"\x16\x03",), _TLS, "this port speaks Stratum without TLS: use stratum+tcp://"),
+    (HEADER_BEGINNINGS, _BALANCER, "a PROXY protocol header is read only from the addresses in TRUSTED_PROXIES"),
+)
+"""How a connection begins that was set up wrongly, why it is closed then, and what it is told."""
 
 
 class MinerConnection(asyncio.Protocol):
@@ -138,10 +145,11 @@ class MinerConnection(asyncio.Protocol):
             return
         if self._is_new:
             self._is_new = False
-            if data.startswith(TLS_HELLO):
-                self.miner.session.farewell("this port speaks Stratum without TLS: use stratum+tcp://")
-                self.close("TLS on the plain port")
-                return
+            for beginning, reason, told in _OUT_OF_PLACE:
+                if data.startswith(beginning):
+                    self.miner.session.farewell(told)
+                    self.close(reason)
+                    return
         taken = 0
         try:
             taken = self.miner.receive(data)

@@ -13,6 +13,7 @@ from services.stratum.reject import ProtocolError
 
 SIGNATURE_V2 = b"\r\n\r\n\x00\r\nQUIT\n"
 _SIGNATURE_V1 = b"PROXY "
+HEADER_BEGINNINGS = (_SIGNATURE_V1, SIGNATURE_V2)
 _MAX_V1_BYTES = 107
 _FIXED_V2_BYTES = 16
 MAX_HEADER_BYTES = 4096

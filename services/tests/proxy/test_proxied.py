@@ -96,9 +96,12 @@ async def test_a_header_that_is_wrong_or_does_not_end(
 
 async def test_nobody_else_is_believed(started: Started, pool: ScriptedPool) -> None:
     async with started(pool.port, trusted_proxies=("198.51.100.0/24",)) as proxy:
-        async with TalkingMiner(miner_port(proxy)) as liar:
-            liar.write(REAL)
-            await liar.closed()
+        for header in (REAL, REAL_V6):
+            async with TalkingMiner(miner_port(proxy)) as liar:
+                liar.write(header)
+                assert "TRUSTED_PROXIES" in (await liar.read())["error"][1]
+                await liar.closed()
+        assert limit_hits(proxy, "proxy_protocol") == 2
         async with TalkingMiner(miner_port(proxy)) as miner:
             assert (await miner.submit(await miner.start()))["result"] is True
             assert addresses(proxy) == {miner.address}
