@@ -5,8 +5,6 @@ import multiprocessing
 import os
 import tempfile
 import time
-import urllib.error
-import urllib.parse
 import urllib.request
 import uuid
 from dataclasses import replace
@@ -19,6 +17,8 @@ from hypothesis import HealthCheck, settings
 from services.tests.free_port import unused_port as unused_port
 from services.warehouse.address import ClickHouseAddress
 from services.warehouse.bounds import read_bounds
+from services.tests.stores import Stores
+from services.tests.stores import run_sql as run_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,18 +103,6 @@ def clickhouse() -> Iterator[ClickHouseAddress]:
         server.kill()
 
 
-def run_sql(address: ClickHouseAddress, sql: str) -> bytes:
-    """One statement over plain HTTP."""
-    request = urllib.request.Request(
-        f"http://{address.host}:{address.port}/",
-        data=sql.encode(),
-        headers={"X-ClickHouse-User": address.user, "X-ClickHouse-Key": address.password},
-    )
-    with urllib.request.urlopen(request, timeout=60) as reply:
-        body: bytes = reply.read()
-        return body
-
-
 @pytest.fixture
 def database(clickhouse: ClickHouseAddress) -> Iterator[ClickHouseAddress]:
     """The address of a fresh, empty database on the run's server."""
@@ -122,3 +110,17 @@ def database(clickhouse: ClickHouseAddress) -> Iterator[ClickHouseAddress]:
     run_sql(clickhouse, f"CREATE DATABASE {name}")
     yield replace(clickhouse, database=name)
     run_sql(clickhouse, f"DROP DATABASE {name} SYNC")
+
+
+@pytest.fixture(scope="session")
+def stores(clickhouse: ClickHouseAddress) -> Stores:
+    """The migrated databases of the run's server."""
+    return Stores(clickhouse)
+
+
+@pytest.fixture
+def store(stores: Stores) -> Iterator[ClickHouseAddress]:
+    """The address of a database with the schema in it, and no rows."""
+    address = stores.take()
+    yield address
+    stores.give_back(address)

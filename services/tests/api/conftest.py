@@ -4,13 +4,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import pytest
 from clickhouse_connect.driver import create_async_client
 
 from services.api.app import create_app
 from services.api.options import ApiOptions, RateLimitOptions
 from services.tests.serving import running_app
-from services.warehouse.migrate import migrate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -22,13 +20,6 @@ READ = {"Authorization": "Bearer reader-token"}
 ADMIN = {"Authorization": "Bearer admin-token"}
 REPLICAS = 3
 JWT_SECRET = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture
-async def store(database: ClickHouseAddress) -> ClickHouseAddress:
-    """A migrated, empty database."""
-    await migrate(database)
-    return database
 
 
 def segment_of(number: int) -> str:

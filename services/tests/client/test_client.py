@@ -12,7 +12,6 @@ import pytest
 from services.api.options import RateLimitOptions
 from services.client import ApiRefusal, ApiUnreachable, RawShare, ValidatorClient
 from services.tests.api.conftest import api, keep
-from services.tests.api.conftest import store as store
 from services.tests.api.known_shares import DAY, expected_period, expected_pool, expected_workers, known_shares
 from services.tests.conftest import unused_port
 

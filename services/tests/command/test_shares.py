@@ -19,7 +19,6 @@ from services.command.period import moment, period
 from services.tests.warehouse.provable import genuine_job, genuine_share
 from services.tests.warehouse.test_rowbinary import insert
 from services.warehouse.client import Connection
-from services.warehouse.migrate import migrate
 from services.warehouse.rowbinary import RowEncoder, Stream
 from services.warehouse.share_id import ShareId
 
@@ -31,18 +30,16 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.records import JobRecord, Share
 
-pytestmark = pytest.mark.timeout(90)
 FIRST = 1_789_000_000
 
 
 @pytest.fixture
-def store(database: ClickHouseAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClickHouseAddress:
+def store(store: ClickHouseAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClickHouseAddress:
     """A store that the settings in the environment lead to."""
     monkeypatch.chdir(tmp_path)
     for name in ("host", "port", "user", "password", "database"):
-        monkeypatch.setenv(f"CLICKHOUSE_{name.upper()}", str(getattr(database, name)))
-    asyncio.run(migrate(database))
-    return database
+        monkeypatch.setenv(f"CLICKHOUSE_{name.upper()}", str(getattr(store, name)))
+    return store
 
 
 def keep(address: ClickHouseAddress, job: JobRecord, shares: list[Share]) -> list[ShareId]:

@@ -5,7 +5,6 @@ import zlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from clickhouse_connect.driver import create_async_client
 
 from services.dashboard.options import DashboardOptions, StratumEndpoint
@@ -14,7 +13,6 @@ from services.tests.conftest import unused_port
 from services.tests.dashboard.generated import generated as generated
 from services.tests.serving import running
 from services.tests.warehouse.test_proxies import INSTANCE, make_heartbeat, make_session
-from services.warehouse.migrate import migrate
 from services.warehouse.proxy_state import StateWriter
 
 if TYPE_CHECKING:
@@ -28,13 +26,6 @@ _COLUMNS = (
     "ts", "segment", "seq", "pool_label", "pool", "miner", "worker", "verdict", "reason",
     "pool_difficulty", "pool_requested_difficulty", "actual_difficulty",
 )  # fmt: skip
-
-
-@pytest.fixture
-async def store(database: ClickHouseAddress) -> ClickHouseAddress:
-    """A migrated, empty database."""
-    await migrate(database)
-    return database
 
 
 async def keep(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
-import pytest
 
 from services.api import reload as reload_api
 from services.api.app import create_app
@@ -22,7 +21,6 @@ from services.proxy.server import Proxy
 from services.tests.proxy.scripted_pool import ScriptedPool
 from services.tests.serving import running_app
 from services.tests.warehouse.test_proxies import make_heartbeat
-from services.warehouse.migrate import migrate
 from services.warehouse.proxy_state import StateWriter
 from services.warehouse.queries import Queries, StoreUnavailable
 from services.warehouse.revisions import Revisions
@@ -31,12 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    import pytest
+
     from services.warehouse.address import ClickHouseAddress
 
 ADMIN = {"Authorization": "Bearer admin-token"}
 READ = {"Authorization": "Bearer reader-token"}
-
-pytestmark = pytest.mark.timeout(120)
 
 
 class Replica:
@@ -54,12 +52,6 @@ class Replica:
         if isinstance(self.file, Exception):
             raise self.file
         return self.file
-
-
-@pytest.fixture
-async def store(database: ClickHouseAddress) -> ClickHouseAddress:
-    await migrate(database)
-    return database
 
 
 @asynccontextmanager

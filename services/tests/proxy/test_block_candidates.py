@@ -29,11 +29,11 @@ def candidates(address: ClickHouseAddress) -> list[dict[str, Any]]:
 
 
 async def test_candidates_of_every_fate_are_kept(
-    started: Started, database: ClickHouseAddress, capsys: pytest.CaptureFixture[str]
+    started: Started, store: ClickHouseAddress, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = Script(job=make_job(nbits=EASY_BLOCK))
     async with ScriptedPool(script) as pool:
-        async with started(pool.port, database) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+        async with started(pool.port, store) as proxy, TalkingMiner(miner_port(proxy)) as miner:
             job = await miner.start("farm.rig")
             upstream = await pool.connection()
 
@@ -65,7 +65,7 @@ async def test_candidates_of_every_fate_are_kept(
     told = [line for line in capsys.readouterr().out.splitlines() if " block_candidate " in line]
     assert len(told) == 5
     assert all("warning" in line and "header=" in line for line in told)
-    kept = candidates(database)
+    kept = candidates(store)
     assert [(row["refusal"], row["pool_verdict"], row["forwarded"], row["worker"]) for row in kept] == [
         ("", "accepted", True, "farm.rig"),
         ("", "pool_other", True, "farm.rig"),
@@ -73,23 +73,23 @@ async def test_candidates_of_every_fate_are_kept(
         ("stale", "accepted", True, "farm.rig"),
         ("stale", "", False, "farm.rig"),
     ]
-    hashes = {row["block_hash"] for row in rows(database)}
+    hashes = {row["block_hash"] for row in rows(store)}
     assert {row["block_hash"] for row in kept} == hashes
-    known = {row["key"] for row in rows(database, "jobs", "hex(job) AS key")}
+    known = {row["key"] for row in rows(store, "jobs", "hex(job) AS key")}
     assert {row["job"] for row in kept} <= known
 
 
-async def test_a_block_whose_pool_is_gone(started: Started, database: ClickHouseAddress) -> None:
+async def test_a_block_whose_pool_is_gone(started: Started, store: ClickHouseAddress) -> None:
     async with ScriptedPool(Script(job=make_job(nbits=EASY_BLOCK))) as pool:
-        async with started(pool.port, database) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+        async with started(pool.port, store) as proxy, TalkingMiner(miner_port(proxy)) as miner:
             job = await miner.start("farm.rig")
             (connection,) = proxy.listeners["normal"].pool.upstreams
             pool.close()
             await until(lambda: not connection.is_alive)
             await miner.ask("mining.submit", miner.share(job, worker="farm.rig", at_least=BLOCK))
-    (row,) = candidates(database)
+    (row,) = candidates(store)
     assert (row["refusal"], row["forwarded"]) == ("upstream_gone", False)
-    assert run_sql(database, f"SELECT count() FROM {database.database}.block_candidates").strip() == b"1"
+    assert run_sql(store, f"SELECT count() FROM {store.database}.block_candidates").strip() == b"1"
 
 
 async def test_a_block_is_kept_while_the_spool_refuses_shares(started: Started) -> None:

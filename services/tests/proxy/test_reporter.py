@@ -38,8 +38,8 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def queries(database: ClickHouseAddress) -> AsyncIterator[Queries]:
-    queries = Queries(database)
+async def queries(store: ClickHouseAddress) -> AsyncIterator[Queries]:
+    queries = Queries(store)
     yield queries
     await queries.close()
 
@@ -60,9 +60,9 @@ async def told(queries: Queries, *, shares: int) -> tuple[ProxyRow, SessionRow]:
 
 
 async def test_a_connection_is_seen_while_it_lasts_and_after(
-    started: Started, pool: ScriptedPool, database: ClickHouseAddress, queries: Queries
+    started: Started, pool: ScriptedPool, store: ClickHouseAddress, queries: Queries
 ) -> None:
-    async with started(pool.port, database) as proxy:
+    async with started(pool.port, store) as proxy:
         async with TalkingMiner(miner_port(proxy)) as miner:
             job = await miner.start("farm.rig")
             share = miner.share(job, worker="farm.rig")
@@ -100,9 +100,9 @@ async def test_a_connection_is_seen_while_it_lasts_and_after(
 
 
 async def test_a_stop_ends_the_sessions(
-    started: Started, pool: ScriptedPool, database: ClickHouseAddress, queries: Queries
+    started: Started, pool: ScriptedPool, store: ClickHouseAddress, queries: Queries
 ) -> None:
-    async with started(pool.port, database) as proxy:
+    async with started(pool.port, store) as proxy:
         miner = TalkingMiner(miner_port(proxy))
         await miner.__aenter__()
         await miner.start()
@@ -115,9 +115,9 @@ async def test_a_stop_ends_the_sessions(
 
 
 async def test_shares_that_the_spool_could_not_keep_are_told_by_worker(
-    started: Started, pool: ScriptedPool, database: ClickHouseAddress, queries: Queries
+    started: Started, pool: ScriptedPool, store: ClickHouseAddress, queries: Queries
 ) -> None:
-    async with started(pool.port, database, spool_max_bytes=0) as proxy:
+    async with started(pool.port, store, spool_max_bytes=0) as proxy:
         async with TalkingMiner(miner_port(proxy)) as miner:
             job = await miner.start("farm.rig")
             shares = [miner.share(job, start=1000 * number, worker="farm.rig") for number in range(3)]
@@ -125,15 +125,15 @@ async def test_shares_that_the_spool_could_not_keep_are_told_by_worker(
                 await miner.ask("mining.submit", share)
             _, session = await told(queries, shares=4)
     columns = "pool_label, worker, accepted, rejected, difficulty_accepted"
-    sql = f"SELECT {columns} FROM {database.database}.unrecorded_shares FINAL FORMAT JSONEachRow"
-    assert json.loads(run_sql(database, sql)) == {
+    sql = f"SELECT {columns} FROM {store.database}.unrecorded_shares FINAL FORMAT JSONEachRow"
+    assert json.loads(run_sql(store, sql)) == {
         "pool_label": "normal",
         "worker": "farm.rig",
         "accepted": 3,
         "rejected": 1,
         "difficulty_accepted": pytest.approx(3 * session.difficulty),
     }
-    assert run_sql(database, f"SELECT count() FROM {database.database}.shares").strip() == b"0"
+    assert run_sql(store, f"SELECT count() FROM {store.database}.shares").strip() == b"0"
 
 
 async def mines_on(proxy: Proxy) -> None:

@@ -34,16 +34,16 @@ def rows(address: ClickHouseAddress, table: str = "shares", columns: str = COLUM
     return [json.loads(line) for line in run_sql(address, sql).splitlines()]
 
 
-async def test_an_accepted_share(started: Started, database: ClickHouseAddress) -> None:
+async def test_an_accepted_share(started: Started, store: ClickHouseAddress) -> None:
     async with ScriptedPool() as pool:
-        async with started(pool.port, database) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+        async with started(pool.port, store) as proxy, TalkingMiner(miner_port(proxy)) as miner:
             job = await miner.start("farm.rig", f"md={2.0**-30}")
             share = miner.share(await miner.job(), at_least=2.0**-30, worker="farm.rig")
             await miner.ask("mining.submit", share)
             address = miner.address
             ((_, _, extranonce2, *_),) = (await pool.connection()).params("mining.submit")
         pool_address = f"127.0.0.1:{pool.port}"
-    (row,) = rows(database)
+    (row,) = rows(store)
     header = bytes.fromhex(row["header"])
 
     assert (row["proxy"], row["pool_label"], row["pool"]) == ("test-proxy", "normal", pool_address)
@@ -61,16 +61,16 @@ async def test_an_accepted_share(started: Started, database: ClickHouseAddress) 
     )
     assert pools == header
     assert row["block_hash"] == sha256d(header)[::-1].hex()
-    (stored,) = rows(database, "jobs", "hex(job) AS job, hex(prevhash) AS prevhash, hex(coinbase1) AS coinbase1")
+    (stored,) = rows(store, "jobs", "hex(job) AS job, hex(prevhash) AS prevhash, hex(coinbase1) AS coinbase1")
     assert bytes.fromhex(stored["job"]) == make_job().content_key()
     assert bytes.fromhex(stored["prevhash"]) == make_job().prevhash
     assert bytes.fromhex(stored["coinbase1"]) == make_job().coinbase1
 
 
-async def test_every_refusal_is_recorded_with_its_reason(started: Started, database: ClickHouseAddress) -> None:
+async def test_every_refusal_is_recorded_with_its_reason(started: Started, store: ClickHouseAddress) -> None:
     script = Script(difficulty=2.0**-28)
     async with ScriptedPool(script) as pool:
-        async with started(pool.port, database, limits=Limits(verdict_timeout_seconds=1.0)) as proxy:
+        async with started(pool.port, store, limits=Limits(verdict_timeout_seconds=1.0)) as proxy:
             async with TalkingMiner(miner_port(proxy)) as miner:
                 await miner.ask("mining.submit", ["w", "j", "00000000", "00000000", "00000000"])
                 job = await miner.start("w")
@@ -97,7 +97,7 @@ async def test_every_refusal_is_recorded_with_its_reason(started: Started, datab
                 await until(lambda: not connection.is_alive)
                 late = miner.share(following, worker="w", at_least=2.0**-28)
                 await miner.ask("mining.submit", late)
-    stored = rows(database)
+    stored = rows(store)
 
     assert [row["reason"] for row in stored] == [
         "not_subscribed",
@@ -126,21 +126,21 @@ async def test_every_refusal_is_recorded_with_its_reason(started: Started, datab
         assert row["block_hash"] == ""
     # A stranger can neither credit nor debit a worker of another connection.
     assert [row["worker"] for row in stored if row["reason"] in ("unauthorized", "not_subscribed")] == ["", ""]
-    assert {row["key"] for row in rows(database, "jobs", "hex(job) AS key")} == {
+    assert {row["key"] for row in rows(store, "jobs", "hex(job) AS key")} == {
         make_job().content_key().hex().upper(),
         make_job("next", prevhash=2).content_key().hex().upper(),
     }
 
 
-async def test_a_job_is_recorded_once_whoever_mines_it(started: Started, database: ClickHouseAddress) -> None:
-    async with ScriptedPool() as pool, started(pool.port, database) as proxy:
+async def test_a_job_is_recorded_once_whoever_mines_it(started: Started, store: ClickHouseAddress) -> None:
+    async with ScriptedPool() as pool, started(pool.port, store) as proxy:
         for _ in range(3):
             async with TalkingMiner(miner_port(proxy)) as miner:
                 assert (await miner.submit(await miner.start()))["result"] is True
         jobs_recorded = proxy.spool.depth_rows - 3
     assert jobs_recorded <= 1
-    assert len(rows(database, "jobs", "hex(job) AS key")) == 1
-    assert len(rows(database)) == 3
+    assert len(rows(store, "jobs", "hex(job) AS key")) == 1
+    assert len(rows(store)) == 3
 
 
 async def test_with_the_spool_full_the_pools_verdict_still_goes_on_but_is_counted(started: Started) -> None:

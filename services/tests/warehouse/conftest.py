@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.warehouse.client import Connection
-from services.warehouse.migrate import migrate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,13 +25,6 @@ def generator() -> random.Random:
 def folder(tmp_path: Path) -> Path:
     """A folder of segments."""
     return tmp_path / "spool"
-
-
-@pytest.fixture
-async def store(database: ClickHouseAddress) -> ClickHouseAddress:
-    """A database with the schema in it."""
-    await migrate(database)
-    return database
 
 
 @pytest.fixture
