@@ -143,7 +143,6 @@ def test_the_guide_lists_every_error_code() -> None:
     assert codes == set(re.findall(r"^\| \d{3} \| `([A-Z_]+)`", GUIDE, re.MULTILINE))
 
 
-@pytest.mark.timeout(120)
 async def test_the_guides_commands_and_program_run(store: ClickHouseAddress) -> None:
     await keep(store, known_shares(int(time.time()), spread=100))
     async with api(store) as client:

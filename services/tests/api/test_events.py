@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import pytest
 
 from services.api.options import ApiOptions
 from services.api.server import serve
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.proxy_state import Session
 
-# Whichever comes first waits for the database's start.
-pytestmark = pytest.mark.timeout(60)
 
 START = int(time.time()) // 600 * 600 - 3600
 

@@ -130,7 +130,6 @@ async def assert_without_tables(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.deadlines
-@pytest.mark.timeout(120)
 async def test_questions_that_are_each_in_time_are_so_together(store: ClickHouseAddress) -> None:
     """With a database that takes 1 s for each: two in a row would be more than anybody is made to wait."""
     await keep_one(store)
@@ -145,7 +144,6 @@ async def test_questions_that_are_each_in_time_are_so_together(store: ClickHouse
         await assert_back(client)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("accept", ["application/json", "text/csv"])
 async def test_a_stream_that_loses_its_database_is_cut(
     store: ClickHouseAddress, accept: str, monkeypatch: pytest.MonkeyPatch

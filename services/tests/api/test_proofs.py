@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import pytest
 from msgspec.structs import replace
 
 from services.stratum.coinbase import Coinbase
@@ -27,11 +26,11 @@ from services.warehouse.records import NO_HEADER
 from services.warehouse.rowbinary import RowEncoder, Stream
 
 if TYPE_CHECKING:
+    import pytest
+
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.records import JobRecord, Share
 
-# Whichever comes first waits for the database's start.
-pytestmark = pytest.mark.timeout(60)
 
 VERIFIER = Path(__file__).parents[3] / "docs" / "verify_shares.py"
 NOW = int(time.time())

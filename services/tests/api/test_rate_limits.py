@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
-# Whichever comes first waits for the database's start.
-pytestmark = pytest.mark.timeout(60)
 
 # A day that is none, which is refused after the limits have been looked at, and without the database.
 DAY = "/api/workers/share-value/none"

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
-# Whichever comes first waits for the database's start.
-pytestmark = pytest.mark.timeout(60)
 
 START, END = 1_789_000_000, 1_789_000_000 + 7200
 HOSTILE = 'quote " comma , newline \n <script>alert(1)</script> ü'

@@ -89,7 +89,6 @@ def test_a_name_goes_with_its_token() -> None:
     assert [holder.name for holder in map(book.holder, (b"one", b"two")) if holder] == ["read-1", "Validator B"]
 
 
-@pytest.mark.timeout(60)
 async def test_tokens_change_while_the_service_runs(
     store: ClickHouseAddress, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,6 @@ from services.tests.conftest import unused_port
 if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
-pytestmark = pytest.mark.timeout(60)
 
 NOW = 1795178096  # 2026-11-20
 MIDNIGHT = NOW - NOW % DAY

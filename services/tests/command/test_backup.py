@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
-pytestmark = pytest.mark.timeout(120)
 FIRST = 1_789_000_000
 COUNTS = (
     "SELECT (SELECT count() FROM sharehouse.shares), (SELECT uniq(job) FROM sharehouse.jobs),"

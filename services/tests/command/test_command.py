@@ -23,8 +23,6 @@ from services.tests.free_port import free_ports
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Each test starts Python several times.
-pytestmark = pytest.mark.timeout(120)
 
 ROOT = Path(__file__).parents[3]
 SUBCOMMANDS = (

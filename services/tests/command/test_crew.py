@@ -104,7 +104,6 @@ async def running(folder: Path, pool_port: int, port: int | None = None) -> Asyn
         await process.wait()
 
 
-@pytest.mark.timeout(120)
 async def test_two_processes_share_the_miners_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
     async with ScriptedPool() as pool, running(tmp_path, pool.port) as proxy:
         await proxy.ready()

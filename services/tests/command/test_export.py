@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from services.warehouse.records import Share
     from services.warehouse.share_id import ShareId
 
-pytestmark = pytest.mark.timeout(120)
 PERIOD = ("--from", str(FIRST), "--to", str(FIRST + 7200))
 
 

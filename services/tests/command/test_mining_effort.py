@@ -48,7 +48,6 @@ def _sharehouse(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=110, check=False)
 
 
-@pytest.mark.timeout(120)
 def test_a_benchmark_tells_the_cpu_and_every_rate(tmp_path: Path) -> None:
     done = _sharehouse(tmp_path, "--benchmark", "--chains", "btc", "--threads", "2")
     assert done.returncode == 0, done.stderr
@@ -65,7 +64,6 @@ def test_a_benchmark_tells_the_cpu_and_every_rate(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "a benchmark leaves nothing behind"
 
 
-@pytest.mark.timeout(120)
 def test_the_demos_own_options_are_understood(tmp_path: Path) -> None:
     done = _sharehouse(tmp_path, *demo.GENTLY, "--benchmark", "--chains", "nothing")
     assert done.returncode == 2

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
-import pytest
 
 from services.command import status
 from services.tests.api.conftest import READ, api
@@ -22,6 +21,8 @@ from services.warehouse.embedded.options import EmbeddedOptions
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import pytest
 
 
 class AwayStorage:
@@ -52,7 +53,6 @@ async def waiting_clickhouse(tmp_path: Path, cold: AwayStorage) -> AsyncIterator
         yield address
 
 
-@pytest.mark.timeout(120)
 async def test_page_and_api_tell_opening_from_a_refusal(tmp_path: Path) -> None:
     cold = AwayStorage()
     async with waiting_clickhouse(tmp_path, cold) as address:
@@ -66,7 +66,6 @@ async def test_page_and_api_tell_opening_from_a_refusal(tmp_path: Path) -> None:
         assert "S3" not in answer.text
 
 
-@pytest.mark.timeout(120)
 async def test_the_status_line_says_so_once_for_each_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "_FIRST_INTERVAL_SECONDS", 0.02)
     cold, said, changed = AwayStorage(), list[str](), asyncio.Event()

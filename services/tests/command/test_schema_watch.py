@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
 from structlog.testing import capture_logs
 
 from services.command.schema_watch import watch, with_schema_watch
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 
-@pytest.mark.timeout(120)
 async def test_missing_tables_are_said_once_and_noticed_when_made(database: ClickHouseAddress) -> None:
     names = [migration.name for migration in migrations()]
     assert await missing_migrations(database) == names

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def leave_shares(folder: Path, count: int) -> None:
     """What a process that died has left in its spool."""

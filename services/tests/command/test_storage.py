@@ -71,7 +71,6 @@ def test_a_refusal_names_its_remedy(url: str, change: dict[str, str], reason: st
     assert not any(secret in str(mistake.value) for secret in (SECRET, READER_SECRET))
 
 
-@pytest.mark.timeout(90)
 def test_a_bucket_is_made_on_request(url: str) -> None:
     said: list[str] = []
     target = replace(_bucket(url), name="made-on-request", region="eu-west-1")

@@ -25,7 +25,6 @@ def xml(name: str) -> ElementTree.Element:
     return ElementTree.fromstring((DOCKER / "clickhouse" / name).read_text())
 
 
-@pytest.mark.timeout(70)
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="there is no wheel of Compose for other processors")
 def test_compose_takes_it() -> None:
     files = {"COMPOSE_FILE": "docker-compose.yml:docker-compose.cluster.yml", "COMPOSE_PROFILES": "miner"}

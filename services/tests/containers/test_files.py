@@ -32,13 +32,11 @@ def _run(tool: str, *arguments: str, **more: str) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=DOCKER, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.timeout(70)
 def test_hadolint_finds_nothing() -> None:
     done = _run("hadolint", "Dockerfile")
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.timeout(70)
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="there is no wheel of Compose for other processors")
 @pytest.mark.parametrize("files", ["docker-compose.yml", "docker-compose.yml:docker-compose.embedded.yml"])
 def test_compose_takes_the_files(files: str) -> None:

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import pytest
 
 from services.tests.dashboard.conftest import connect, dashboard, keep
 from services.tests.dashboard.test_guard import log_in
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from services.warehouse.address import ClickHouseAddress
-
-pytestmark = pytest.mark.timeout(90)
 
 
 async def steps_until(

@@ -8,8 +8,6 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
 from services.demo.chain import FIRST_HEIGHT
 from services.stratum.job import Job
 from services.tests.demo.wire import WireMiner
@@ -61,7 +59,6 @@ async def mine_until_the_pool_dies(port: int, read_as_accepted: list[str]) -> in
     return Job.from_notify(miner.jobs[-1].params).height() or 0
 
 
-@pytest.mark.timeout(120)
 async def test_nothing_that_was_accepted_is_lost(tmp_path: Path) -> None:
     port = unused_port()
     read_as_accepted: list[str] = []

@@ -15,8 +15,6 @@ from services.miner.kernel_source import KernelSource
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(120)
-
 
 async def test_it_compiles_once_and_then_takes_what_is_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

@@ -58,7 +58,6 @@ def source() -> KernelSource:
     return source
 
 
-@pytest.mark.timeout(90)
 async def test_every_thread_takes_a_new_job_and_lets_go_where_there_is_none(
     client: AsyncStratumClient, source: KernelSource
 ) -> None:
@@ -81,7 +80,6 @@ async def test_every_thread_takes_a_new_job_and_lets_go_where_there_is_none(
     await running
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("trials", [0, 1, 1000, 1001, 50_000])
 async def test_threads_share_the_trials_to_the_last_one(
     client: AsyncStratumClient, source: KernelSource, trials: int
@@ -92,7 +90,6 @@ async def test_threads_share_the_trials_to_the_last_one(
     assert threads.trials == trials
 
 
-@pytest.mark.timeout(90)
 async def test_held_back_a_thread_works_a_part_of_the_time(client: AsyncStratumClient, source: KernelSource) -> None:
     threads = MiningThreads(source, client.next_work, nothing, chains=(Chain.BTC,), intensity_percent=5)
     running = asyncio.create_task(threads.run())
@@ -109,7 +106,6 @@ async def test_held_back_a_thread_works_a_part_of_the_time(client: AsyncStratumC
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
-@pytest.mark.timeout(90)
 async def test_in_the_background_only_what_mines_steps_back_and_only_once_it_mines(
     client: AsyncStratumClient, source: KernelSource
 ) -> None:
@@ -130,7 +126,6 @@ async def test_in_the_background_only_what_mines_steps_back_and_only_once_it_min
     await running
 
 
-@pytest.mark.timeout(90)
 async def test_what_a_thread_raises_ends_the_mining(client: AsyncStratumClient, source: KernelSource) -> None:
     def broken(job: object) -> Work:
         raise ZeroDivisionError(f"no work of {job}")
@@ -141,7 +136,6 @@ async def test_what_a_thread_raises_ends_the_mining(client: AsyncStratumClient, 
         await threads.run()
 
 
-@pytest.mark.timeout(90)
 async def test_cancelled_again_and_again_it_leaves_no_thread_behind(tmp_path: Path) -> None:
     options = DemoPoolOptions(data=tmp_path / "pool", port=0, fixed_difficulty=2.0**-24, network_difficulty=1.0)
     async with DemoPoolServer(options) as server:
@@ -159,7 +153,6 @@ async def test_cancelled_again_and_again_it_leaves_no_thread_behind(tmp_path: Pa
     await until(lambda: not any(thread.name.startswith("miner") for thread in threading.enumerate()))
 
 
-@pytest.mark.timeout(90)
 async def test_without_compiled_code_one_thread_works(client: AsyncStratumClient) -> None:
     plain = KernelSource(tuple(Chain), None)
     threads = MiningThreads(plain, client.next_work, nothing, chains=tuple(Chain), threads=4)

@@ -99,7 +99,6 @@ async def test_the_module_example_runs_unchanged_and_ends(tmp_path: Path) -> Non
     assert (tmp_path / "pool" / "accepted.log").read_text().count("\tyour_address.worker\t") >= 1
 
 
-@pytest.mark.timeout(120)
 async def test_run_in_a_clone_with_nothing_installed(tmp_path: Path) -> None:
     async with DemoPoolServer(pool_options(tmp_path)) as server:
         environment = {

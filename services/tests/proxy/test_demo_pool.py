@@ -43,7 +43,6 @@ def accepted_rows(address: ClickHouseAddress) -> list[Row]:
     return [Row(h, bytes.fromhex(header), float(c), float(a), worker) for h, header, c, a, worker in lines]
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("extranonce2_size", [8, 6, 4])
 async def test_what_miners_read_is_what_the_pool_logged_is_what_is_stored(
     tmp_path: Path, database: ClickHouseAddress, extranonce2_size: int

@@ -262,7 +262,6 @@ async def test_miners_that_find_no_place_after_a_change_get_upstreams_of_their_o
                 assert (await miner.submit(job, start=1000 * number))["result"] is True
 
 
-@pytest.mark.timeout(120)
 async def test_five_hundred_miners_on_one_upstream_outlive_their_pool(started: Started) -> None:
     script = Script(difficulty=HARD)
     async with AsyncExitStack() as stack:

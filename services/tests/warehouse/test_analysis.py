@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from services.warehouse.records import Share
 
-pytestmark = pytest.mark.timeout(120)
 
 NOW = 1_789_000_000 // 3600 * 3600 + 637
 DAY = 86_400

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.records import JobRecord, Share
 
-pytestmark = pytest.mark.timeout(60)
 
 FIRST = 1_789_000_000
 SCOPE = Scope(FIRST, FIRST + 4 * 3600)

@@ -14,7 +14,6 @@ from services.warehouse.bounds import MOST_RESULT_ROWS, read_bounds
 if TYPE_CHECKING:
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
-pytestmark = pytest.mark.timeout(120)
 
 ENDLESS = "SELECT sum(cityHash64(number)) AS {name} FROM system.numbers"
 

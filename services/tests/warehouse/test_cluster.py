@@ -100,7 +100,6 @@ def test_segments_spread_evenly_and_stay_where_they_are(generator: random.Random
     assert 850 < sum(old != new for old, new in moved) < 1150
 
 
-@pytest.mark.timeout(90)
 def test_the_readers_sql_is_the_same_over_every_shard(tmp_path: Path) -> None:
     """Every statement is parsed as it is rendered; the tables stand on one engine, read directly and as a cluster."""
     period = {"start": str((NOW - 200_000) * 1000), "end": str(NOW * 1000)}

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 
-@pytest.mark.timeout(120)
 async def test_nothing_acknowledged_is_lost_when_its_process_is_killed(
     store: ClickHouseAddress, client: AsyncClient, folder: Path
 ) -> None:
@@ -119,7 +118,6 @@ async def test_each_share_is_stored_once_however_often_clickhouse_is_killed(
     await asyncio.to_thread(running.kill)
 
 
-@pytest.mark.timeout(120)
 async def test_mining_goes_on_while_clickhouse_hangs(
     tmp_path: Path, folder: Path, free_port: int, generator: random.Random
 ) -> None:

@@ -6,8 +6,6 @@ import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import pytest
-
 from services.tests.warehouse.rows import make_share
 from services.tests.warehouse.test_rowbinary import insert
 from services.tests.warehouse.test_upgrade import populated
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
-pytestmark = pytest.mark.timeout(120)
 
 DAY = 86_400
 DAYS_SCHEMA = 7

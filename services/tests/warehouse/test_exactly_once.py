@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
-pytestmark = pytest.mark.timeout(120)
 
 WINDOW = 3
 ROLL_UPS = {

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.proxy_state import Session
 
-# Whichever comes first waits for the database's start.
-pytestmark = pytest.mark.timeout(60)
 
 # Rows older than 30 days go, so this has to be the present.
 START = int(time.time()) // 600 * 600 - 3600

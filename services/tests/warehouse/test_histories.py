@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
-pytestmark = pytest.mark.timeout(120)
 
 NOW = int(time.time()) // 600 * 600
 NAME = "farm.'rig\"2\n"

@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import pytest
-
 from services.tests.conftest import run_sql
 from services.warehouse.client import Connection
 from services.warehouse.migrate import apply_migrations, migrate, migrations
@@ -46,7 +44,6 @@ async def test_creates_the_database_and_says_what_it_applied(clickhouse: ClickHo
     run_sql(clickhouse, f"DROP DATABASE {address.database} SYNC")
 
 
-@pytest.mark.timeout(120)
 async def test_several_processes_migrate_at_once(clickhouse: ClickHouseAddress, store: ClickHouseAddress) -> None:
     address = replace(clickhouse, database=f"new_{uuid4().hex}")
     context = multiprocessing.get_context("spawn")

@@ -8,8 +8,6 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import pytest
-
 from services.tests.waiting import until
 from services.tests.warehouse.rows import make_found_block, make_share
 from services.tests.warehouse.shipping import ROOM, counts
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
     from services.warehouse.address import ClickHouseAddress
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def truncate(path: Path, table: str, record: int, missing_bytes: int = 3) -> int:

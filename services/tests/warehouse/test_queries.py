@@ -238,7 +238,6 @@ async def test_a_store_without_schema_is_unavailable(database: ClickHouseAddress
 
 
 @pytest.mark.deadlines
-@pytest.mark.timeout(120)
 async def test_hangs_and_restarts_are_said_within_two_seconds_and_pass(tmp_path: Path, free_port: int) -> None:
     def server() -> ClickHouseProcess:
         return ClickHouseProcess(EmbeddedOptions(data=tmp_path / "clickhouse", port=free_port, password=PASSWORD))

@@ -91,7 +91,6 @@ async def stored_shares(address: ClickHouseAddress, shares: list[Share], segment
         await connection.close()
 
 
-@pytest.mark.timeout(120)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shares=st.lists(SHARES, min_size=1, max_size=20))
 def test_clickhouse_reads_shares_as_they_were(store: ClickHouseAddress, shares: list[Share]) -> None:

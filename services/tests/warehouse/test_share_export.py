@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.records import Share
 
-pytestmark = pytest.mark.timeout(120)
 
 NOW = 1_789_000_000
 HOSTILE = 'quote " comma , newline \n <script>alert(1)</script> ü'

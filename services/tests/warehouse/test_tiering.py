@@ -65,7 +65,6 @@ async def definition(client: AsyncClient) -> str:
     return str(result.result_rows[0][0])
 
 
-@pytest.mark.timeout(120)
 async def test_shares_older_than_the_limit_move_and_stay_readable(
     tiered: AsyncClient, two_volumes: ClickHouseProcess, generator: random.Random
 ) -> None:
@@ -87,7 +86,6 @@ async def test_shares_older_than_the_limit_move_and_stay_readable(
     assert [row[0] for row in stored.result_rows] == [share.header for share in old + new]
 
 
-@pytest.mark.timeout(120)
 async def test_the_limit_follows_the_setting(tiered: AsyncClient, two_volumes: ClickHouseProcess) -> None:
     assert "toIntervalDay(2) TO VOLUME 'cold'" in await definition(tiered)
     await migrate(two_volumes.address, Retention(hot_days=7))
@@ -99,7 +97,6 @@ async def test_the_limit_follows_the_setting(tiered: AsyncClient, two_volumes: C
     assert changed.result_rows == unchanged.result_rows
 
 
-@pytest.mark.timeout(60)
 async def test_shares_are_deleted_after_the_days_that_they_are_kept(
     store: ClickHouseAddress, client: AsyncClient, generator: random.Random
 ) -> None:

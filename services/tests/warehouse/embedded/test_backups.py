@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(60)
 
 REFUSED = (
     "BACKUP DATABASE sharehouse TO File('{outside}/x')",

@@ -6,8 +6,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from services.tests.conftest import PASSWORD, ClickHouseProcess, unused_port
 from services.tests.warehouse.embedded.conftest import Http
 from services.warehouse.embedded.options import EmbeddedOptions
@@ -47,7 +45,6 @@ class Inserter(threading.Thread):
             self.acknowledged += 1
 
 
-@pytest.mark.timeout(120)
 def test_acknowledged_inserts_survive_kills(tmp_path: Path) -> None:
     options = EmbeddedOptions(data=tmp_path / "clickhouse", port=unused_port(), password=PASSWORD)
     server = ClickHouseProcess(options)

@@ -199,7 +199,6 @@ def test_door_is_closed(http_client: Http, listener: Listener, tmp_path: Path, d
     assert listener.connections == 0
 
 
-@pytest.mark.timeout(120)
 def test_doors_are_open_on_the_bare_engine(tmp_path: Path, listener: Listener) -> None:
     statements = ["CREATE TABLE d0 (a String) ENGINE = MergeTree ORDER BY a"]
     for number, statement in enumerate(OPEN_ON_BARE_ENGINE.values()):

@@ -123,7 +123,6 @@ def test_readers_that_stall_lose_their_places(tmp_path: Path) -> None:
         server.kill()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "statement",
     [

@@ -113,7 +113,6 @@ VOLUMES = (
 )
 
 
-@pytest.mark.timeout(110)
 def test_old_rows_live_on_s3(tmp_path: Path, s3: S3Process, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_S3_ENDPOINT", f"{s3.url}/{BUCKET}/here/")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
