@@ -183,7 +183,5 @@ def eventually(condition: Any, *, within_seconds: float, what: str) -> Any:
         except (OSError, LookupError) as error:
             _close(error)
             problem = error
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()  # it holds the answer open
-        time.sleep(0.2)
+        time.sleep(0.1)
     raise AssertionError(f"not within {within_seconds} s: {what} (last problem: {problem})")

@@ -25,24 +25,38 @@ async def test_from_miner_to_page_and_again_after_a_restart(tmp_path: Path) -> N
     ledger = Ledger()
     with running(data, ports) as stack:
         await asyncio.to_thread(_first_shares_show_everywhere, stack)
-        async with ledger_miners([ports["PROXY_PORT"], ports["PROXY_PORT_HIGH"]], ledger):
-            await asyncio.sleep(10)
+        await _mine(stack, ledger)
         await asyncio.to_thread(_all_agree, stack)
         assert await asyncio.to_thread(stack.stop) == 0
     first = set(stack.pool_log())
     assert len(first) > 20
     with running(data, ports) as stack:
         await asyncio.to_thread(eventually, lambda: _mined_on(stack, first), within_seconds=90, what="new shares")
-        async with ledger_miners([ports["PROXY_PORT"], ports["PROXY_PORT_HIGH"]], ledger):
-            await asyncio.sleep(5)
+        await _mine(stack, ledger)
         await asyncio.to_thread(_all_agree, stack)
-        assert {row[0] for row in stack.rows("SELECT DISTINCT pool_label FROM shares")} == {"normal", "high_diff"}
+        assert _pools(stack) == {"normal", "high_diff"}
         assert await asyncio.to_thread(stack.stop) == 0
     assert ledger.accepted <= set(stack.pool_log())
     assert [line for line in stack.log.splitlines() if not re.match(r"[a-z-]+ +\| ", line)] == []
     readable = [path for path in (data, *data.rglob("*")) if path.lstat().st_mode & 0o077 and not path.is_symlink()]
     assert readable == [], "what others may read"
     assert not ledger.rejected or {code for code, _ in ledger.rejected.values()} <= {21}, ledger.rejected
+
+
+async def _mine(stack: Stack, ledger: Ledger) -> None:
+    """Until miners read 20 more shares as accepted, and the store has some of both pools."""
+    wanted = len(ledger.accepted) + 20
+    async with ledger_miners([stack.ports["PROXY_PORT"], stack.ports["PROXY_PORT_HIGH"]], ledger):
+        await asyncio.to_thread(
+            eventually,
+            lambda: len(ledger.accepted) >= wanted and _pools(stack) == {"normal", "high_diff"},
+            within_seconds=90,
+            what="shares from miners on both ports",
+        )
+
+
+def _pools(stack: Stack) -> set[str]:
+    return {row[0] for row in stack.rows("SELECT DISTINCT pool_label FROM shares")}
 
 
 def _first_shares_show_everywhere(stack: Stack) -> None:

@@ -59,7 +59,7 @@ async def ends_cancelled(work: Coroutine[Any, Any, object]) -> bool:
     """Whether the work ends as cancelled if it is cancelled while its client clears up after a failed connection."""
     task = asyncio.create_task(work)
     with at_failure(task.cancel):
-        await asyncio.wait({task}, timeout=5)
+        await asyncio.wait({task}, timeout=30)
     ended = task.done()
     while not task.done():
         task.cancel()
