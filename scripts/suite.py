@@ -5,6 +5,7 @@ Called by scripts/test, inside the project's environment.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -61,31 +63,31 @@ def imports(_: list[str]) -> bool:
 
 
 def unit(for_pytest: list[str]) -> bool:
-    """Every test without a mark, in two halves at once, for much of their time is waiting."""
+    """Every test without a mark, in several groups at once, for much of their time is waiting."""
     marks = "not end_to_end and not browser and not full_node"
     if for_pytest:
         return _pytest(marks, for_pytest)
-    folders = [f"services/tests/{room}" for room in FIRST_HALF]
-    with tempfile.TemporaryFile("w+") as said, ThreadPoolExecutor() as second:
-        others = second.submit(_pytest, marks, [f"--ignore={folder}" for folder in folders], "1/2", said)
-        passed = _pytest(marks, folders, "0/2")
-        passed &= others.result()
-        said.seek(0)
-        print(f"\n=== unit, the other half\n{said.read()}", flush=True)
-    return passed
+    named = [[f"services/tests/{room}" for room in rooms] for rooms in GROUPS]
+    groups = [*named, [f"--ignore={folder}" for folder in sum(named, [])]]
+    return _at_once([partial(_pytest, marks, chosen) for chosen in groups])
 
 
 def end_to_end(for_pytest: list[str]) -> bool:
     """Tests that start the whole stack as processes."""
-    return _pytest("end_to_end and not browser", for_pytest)
+    return _pytest("end_to_end", for_pytest or _files("end_to_end"))
 
 
 def browser(for_pytest: list[str]) -> bool:
-    """Tests of the pages in Chromium."""
+    """Tests of the pages in Chromium, in two halves at once."""
     if not CI and not any(map(shutil.which, BROWSERS)):
         print("skipped: no Chromium here. To run these tests: apt install chromium")
         return True
-    return _pytest("browser", for_pytest)
+    if for_pytest:
+        return _pytest("browser", for_pytest)
+    files = _files("browser")
+    first = [path for path in files if Path(path).name in LONGEST_PAGES]
+    others = [path for path in files if path not in first]
+    return _at_once([partial(_pytest, "browser", half) for half in (first, others)])
 
 
 def full_node(for_pytest: list[str]) -> bool:
@@ -93,7 +95,7 @@ def full_node(for_pytest: list[str]) -> bool:
     if not CI and not shutil.which("npm"):
         print("skipped: no Node.js here. To run this test: apt install nodejs npm")
         return True
-    return _pytest("full_node", for_pytest)
+    return _pytest("full_node", for_pytest or _files("full_node"))
 
 
 def docker(_: list[str]) -> bool:
@@ -113,10 +115,33 @@ PARTS: dict[str, Callable[[list[str]], bool]] = {
 }
 
 
-# About half of the unit part's time.
-FIRST_HALF = ("api", "client", "command", "containers", "dashboard", "demo", "miner")
+# Each takes about as long as the rest of the unit part's rooms together, which are the last group.
+GROUPS = (("warehouse",), ("command", "demo", "miner"), ("api", "dashboard"))
+# About half of the part browser's time.
+LONGEST_PAGES = ("test_analysis_browser.py", "test_demo_browser.py")
 # Run only where they are named.
 ON_REQUEST = ("docker",)
+
+
+def _files(mark: str) -> list[str]:
+    """Where the tests are that carry `mark`; services/tests/conftest.py holds that they say so in their own file."""
+    folder = ROOT / "services" / "tests"
+    return sorted(str(path) for path in folder.rglob("test_*.py") if f"mark.{mark}" in path.read_text(encoding="utf-8"))
+
+
+def _at_once(groups: list[Callable[[str, IO[str] | None], bool]]) -> bool:
+    """Run all of them, each with ports of its own; the first one speaks at once, the others when all is done."""
+    with contextlib.ExitStack() as files, ThreadPoolExecutor(len(groups)) as threads:
+        outputs = [None, *(files.enter_context(tempfile.TemporaryFile("w+")) for _ in groups[1:])]
+        running = [
+            threads.submit(group, f"{number}/{len(groups)}", output)
+            for number, (group, output) in enumerate(zip(groups, outputs, strict=True))
+        ]
+        passed = [one.result() for one in running]
+        for output in filter(None, outputs):
+            output.seek(0)
+            print(f"\n=== beside it\n{output.read()}", flush=True)
+    return all(passed)
 
 
 def _pytest(marks: str, for_pytest: list[str], ports: str = "0/1", output: IO[str] | None = None) -> bool:
@@ -125,6 +150,8 @@ def _pytest(marks: str, for_pytest: list[str], ports: str = "0/1", output: IO[st
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-m", marks, "--durations=5", f"--junitxml={report}"]
         environment = {**os.environ, "TEST_PORTS": ports}
+        # Hundreds of tests start a process of their own, which should not have to compile what it imports.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         if subprocess.run([*command, *for_pytest], cwd=ROOT, env=environment, stdout=output, check=False).returncode:
             return False
         suites = ElementTree.parse(report).getroot().iter("testsuite")

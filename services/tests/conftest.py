@@ -8,17 +8,19 @@ import time
 import urllib.request
 import uuid
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from services.tests.chromium import browser as browser
 from services.tests.free_port import unused_port as unused_port
-from services.warehouse.address import ClickHouseAddress
-from services.warehouse.bounds import read_bounds
 from services.tests.stores import Stores
 from services.tests.stores import run_sql as run_sql
+from services.warehouse.address import ClickHouseAddress
+from services.warehouse.bounds import read_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +37,15 @@ settings.register_profile(
     derandomize=os.environ.get("CI") == "true",
 )
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """scripts/suite.py finds the tests of a part by what their file says."""
+    said = cache(Path.read_text)
+    for item in items:
+        for mark in ("browser", "end_to_end", "full_node"):
+            if item.get_closest_marker(mark) and f"mark.{mark}" not in said(item.path):
+                raise pytest.UsageError(f"{item.nodeid} has the mark {mark} from elsewhere than its file")
 
 
 def run_clickhouse(options: EmbeddedOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,16 +10,19 @@ from playwright.async_api import expect
 
 from services.api.app import create_app
 from services.api.options import ApiOptions
-from services.tests.chromium import chromium
 from services.tests.serving import running_app
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-async def test_a_reference_page_needs_no_other_host(path: str) -> None:
-    async with running_app(create_app(ApiOptions(read_tokens=("t",)))) as url, chromium() as browser:
-        page = await browser.new_page()
+async def test_a_reference_page_needs_no_other_host(browser: Browser, path: str) -> None:
+    app = create_app(ApiOptions(read_tokens=("t",)))
+    async with running_app(app) as url, await browser.new_context() as place:
+        page = await place.new_page()
         asked: set[str] = set()
         faults: list[str] = []
         page.on("request", lambda request: asked.add(request.url))

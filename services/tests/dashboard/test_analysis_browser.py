@@ -14,7 +14,6 @@ from playwright.async_api import expect
 from services.bench.generate_shares import HOSTILE, ODD
 from services.tests.dashboard.accessibility import serious_issues
 from services.tests.dashboard.conftest import dashboard
-from services.tests.dashboard.test_browser import browser as browser
 from services.tests.dashboard.test_browser import opened
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from services.tests.dashboard.generated import Generated
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 PATIENT = 90_000
 
 

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from services.tests.chromium import chromium
 from services.tests.conftest import PASSWORD, ClickHouseProcess, unused_port
 from services.tests.dashboard.conftest import connect, dashboard, keep, tell
 from services.tests.dashboard.test_page import EVIL
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from services.warehouse.address import ClickHouseAddress
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 # A busy machine takes its time; a test that passes waits for nothing.
 expect.set_options(timeout=40_000)
 
@@ -38,12 +37,6 @@ class Watch:
     hosts: set[str] = field(default_factory=set)
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
-
-
 @asynccontextmanager
 async def opened(browser: Browser, url: str, **context: Any) -> AsyncIterator[tuple[Page, Watch]]:
     """A page at `url`, watched for console errors, exceptions and requests to other hosts."""
@@ -53,9 +46,11 @@ async def opened(browser: Browser, url: str, **context: Any) -> AsyncIterator[tu
     page.on("console", lambda said: watch.complaints.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: watch.complaints.append(str(error)))
     page.on("request", lambda request: watch.hosts.add(urlsplit(request.url).netloc))
-    await page.goto(url)
-    yield page, watch
-    await place.close()
+    try:
+        await page.goto(url)
+        yield page, watch
+    finally:
+        await place.close()
 
 
 def cell(page: Page, worker: str, column: str) -> Any:

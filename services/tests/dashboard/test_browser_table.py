@@ -13,7 +13,7 @@ from playwright.async_api import expect
 
 from services.tests.dashboard.accessibility import serious_issues
 from services.tests.dashboard.conftest import connect, dashboard, keep, tell
-from services.tests.dashboard.test_browser import browser, opened
+from services.tests.dashboard.test_browser import opened
 from services.tests.dashboard.test_page import EVIL
 from services.tests.warehouse.test_proxies import make_session
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
     from services.warehouse.proxy_state import Session
 
-__all__ = ["browser"]
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
 MANY = 3000
 _ROWS = "#miners tbody tr:not(.spacer)"

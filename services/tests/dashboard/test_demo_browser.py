@@ -18,7 +18,6 @@ import pytest
 from playwright.async_api import expect
 
 from services.tests.dashboard.accessibility import serious_issues
-from services.tests.dashboard.test_browser import browser as browser
 from services.tests.dashboard.test_browser import cell, opened
 from services.tests.end_to_end.stack import eventually, ports_of_a_stack, running
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from services.tests.end_to_end.stack import Stack
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 PASSWORD = "the demo's password"
 WORKER = "demo.miner"
 PATIENT = 90_000
