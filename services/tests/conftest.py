@@ -62,7 +62,7 @@ class ClickHouseProcess:
         self.options = options
         self.process = multiprocessing.get_context("spawn").Process(target=run_clickhouse, args=(options,), daemon=True)
 
-    def start(self, *, deadline_seconds: float = 60) -> None:
+    def start(self, *, deadline_seconds: float = 120) -> None:
         """Start, and wait until it answers."""
         self.process.start()
         deadline = time.monotonic() + deadline_seconds

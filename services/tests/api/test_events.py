@@ -150,7 +150,7 @@ async def test_who_may_listen(store: ClickHouseAddress) -> None:
 
 async def test_the_service_ends_although_somebody_listens(store: ClickHouseAddress) -> None:
     options = ApiOptions(clickhouse=store, port=unused_port(), read_tokens=("reader-token",))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{options.port}", timeout=15) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{options.port}", timeout=60) as client:
         async with running(lambda: serve(options), options.port):
             context = client.stream("GET", "/api/events", headers=READ)
             answer = await context.__aenter__()

@@ -100,7 +100,7 @@ async def test_tokens_change_while_the_service_runs(
 
     async with (
         running(lambda: serve(options, changed), options.port),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{options.port}", timeout=15) as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{options.port}", timeout=60) as client,
     ):
 
         async def status(token: str) -> int:

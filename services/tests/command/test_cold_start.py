@@ -60,7 +60,7 @@ class Server:
             return 0, ""
 
     def until(self, sql: str, status: int, text: str) -> None:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 90
         while (found := self.answer(sql))[0] != status or not found[1].startswith(text):
             assert self.process.poll() is None, self.log.read_text()[-3000:]
             assert time.monotonic() < deadline, (sql, found, self.log.read_text()[-3000:])
@@ -68,7 +68,7 @@ class Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(90)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_it_waits_for_s3_and_loses_nothing(tmp_path: Path, s3: S3Process) -> Non
     server.answer("INSERT INTO t SELECT now(), number FROM numbers(1000, 500)")
     server.until("SELECT sum(rows) FROM system.parts WHERE active AND disk_name = 'cold'", 200, "1000")
     place = tmp_path / "data" / "s3_place"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while place.read_text() != f"{BUCKET}/{PREFIX}\nmarked\n":
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -140,14 +140,14 @@ def test_it_waits_for_s3_and_loses_nothing(tmp_path: Path, s3: S3Process) -> Non
     server.stop()
 
     server = Server(tmp_path)
-    assert server.process.wait(30) == 2
+    assert server.process.wait(90) == 2
     assert server.log.read_text().startswith("sharehouse: AWS_S3_BUCKET is not set, but old shares of ")
     assert server.log.read_text().count("\n") == 1
 
     # A data folder of before its use of S3 was remembered: the engine's own refusal is told as plainly.
     place.unlink()
     server = Server(tmp_path)
-    assert server.process.wait(30) == 2
+    assert server.process.wait(90) == 2
     told = server.log.read_text().splitlines()
     assert told[-1].startswith("sharehouse: old shares of this data folder go to S3, which is not configured now")
     assert "Traceback" not in server.log.read_text()
@@ -156,7 +156,7 @@ def test_it_waits_for_s3_and_loses_nothing(tmp_path: Path, s3: S3Process) -> Non
 def test_wrong_keys_are_told_at_the_start(tmp_path: Path, s3: S3Process) -> None:
     server = Server(tmp_path, **{**_settings(s3), "AWS_SECRET_ACCESS_KEY": "wrong"})
     server.until("SELECT 1", 200, "1")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while '"s3_unusable"' not in server.log.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -39,7 +39,7 @@ def test_a_paused_terminal_holds_up_nobody() -> None:
         console.say("done")
         console.close(15)
         terminal.flush()
-        drain.join(15)
+        drain.join(60)
         assert not drain.is_alive()
 
 
@@ -73,7 +73,7 @@ def test_nobody_reading_is_told() -> None:
     terminal = os.fdopen(writing, "w")
     console = Console(["api"], gone.set, terminal)
     console.say("hello")
-    assert gone.wait(15)
+    assert gone.wait(60)
     console.close()
     try:
         terminal.close()

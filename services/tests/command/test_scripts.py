@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 def _run(script: str, *arguments: str, path: str) -> subprocess.CompletedProcess[str]:
     command = ["/bin/sh", str(ROOT / "scripts" / script), *arguments]
-    return subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, timeout=15, check=False)
+    return subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, timeout=90, check=False)
 
 
 @pytest.mark.parametrize("script", ["up", "test", "lock", "bench", "env-init", "roll", "test-docker", "audit"])

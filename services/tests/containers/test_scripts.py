@@ -46,7 +46,7 @@ def port() -> Iterator[int]:
 
 def _code(*command: str, **environment: str) -> int:
     return subprocess.run(
-        command, env={"PATH": os.environ["PATH"], **environment}, stderr=subprocess.DEVNULL, timeout=15, check=False
+        command, env={"PATH": os.environ["PATH"], **environment}, stderr=subprocess.DEVNULL, timeout=90, check=False
     ).returncode
 
 
@@ -81,7 +81,7 @@ def _environment_of_clickhouse(tmp_path: Path, **environment: str) -> dict[str, 
     server.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
     printed = subprocess.check_output(
-        ["bash", str(DOCKER / "clickhouse" / "start")], env={"PATH": path, **environment}, text=True, timeout=15
+        ["bash", str(DOCKER / "clickhouse" / "start")], env={"PATH": path, **environment}, text=True, timeout=90
     )
     return dict(line.split("=", 1) for line in printed.splitlines())
 
@@ -118,4 +118,4 @@ def test_grafana_gets_its_password(variable: str, password: str, tmp_path: Path)
     environment = {"GF_SECURITY_ADMIN_PASSWORD": variable, "GRAFANA_PASSWORD_FILE": str(tmp_path / "password")}
     start = ["bash", str(DOCKER / "grafana" / "start"), "printenv", "GF_SECURITY_ADMIN_PASSWORD"]
     environment["PATH"] = os.environ["PATH"]
-    assert subprocess.check_output(start, env=environment, text=True, timeout=15) == f"{password}\n"
+    assert subprocess.check_output(start, env=environment, text=True, timeout=90) == f"{password}\n"

@@ -26,7 +26,7 @@ async def test_each_process_killed_in_turn(tmp_path: Path) -> None:
     ledger = Ledger()
     with running(tmp_path / "data", ports) as stack:
         await asyncio.to_thread(
-            eventually, lambda: stack.answers("API_PORT", "/health"), within_seconds=40, what="the API answers"
+            eventually, lambda: stack.answers("API_PORT", "/health"), within_seconds=90, what="the API answers"
         )
         async with ledger_miners([ports["PROXY_PORT"], ports["PROXY_PORT_HIGH"]] * (CONNECTIONS // 2), ledger):
             for service in SERVICES:
@@ -36,7 +36,7 @@ async def test_each_process_killed_in_turn(tmp_path: Path) -> None:
                 await asyncio.to_thread(
                     eventually,
                     lambda service=service, killed=killed: stack.service_pid(service) != killed,
-                    within_seconds=15,
+                    within_seconds=60,
                     what=f"{service} was started again",
                 )
             await _accepted_grows(ledger, by=10)
@@ -60,7 +60,7 @@ async def test_the_supervisor_killed(tmp_path: Path) -> None:
             await asyncio.to_thread(
                 eventually,
                 lambda: not any(map(_lives, services)),
-                within_seconds=30,
+                within_seconds=60,
                 what="the services of the killed supervisor ended",
             )
             await _accepted_grows(ledger, by=20)
@@ -74,7 +74,7 @@ async def _all_stored_once(stack: Stack, ledger: Ledger) -> None:
         await asyncio.to_thread(
             eventually,
             lambda: ledger.accepted <= set(stack.accepted_hashes()),
-            within_seconds=30,
+            within_seconds=60,
             what="all that miners read as accepted is stored",
         )
         await asyncio.sleep(3)
@@ -92,7 +92,7 @@ def _lives(pid: int) -> bool:
 async def _accepted_grows(ledger: Ledger, *, by: int) -> None:
     wanted = len(ledger.accepted) + by
     await asyncio.to_thread(
-        eventually, lambda: len(ledger.accepted) >= wanted, within_seconds=40, what=f"{by} more shares accepted"
+        eventually, lambda: len(ledger.accepted) >= wanted, within_seconds=90, what=f"{by} more shares accepted"
     )
 
 

@@ -60,14 +60,14 @@ def _pools(stack: Stack) -> set[str]:
 
 
 def _first_shares_show_everywhere(stack: Stack) -> None:
-    eventually(lambda: stack.answers("API_PORT", "/health"), within_seconds=30, what="the API answers")
+    eventually(lambda: stack.answers("API_PORT", "/health"), within_seconds=60, what="the API answers")
     # On an idle machine it takes seconds; the demo's miner gets only the time that others leave.
     eventually(lambda: stack.accepted_hashes(), within_seconds=90, what="accepted shares in the store")
-    eventually(lambda: _shares_by_api(stack) > 0, within_seconds=10, what="accepted shares by the API")
-    eventually(lambda: stack.answers("DASHBOARD_PORT", "/"), within_seconds=10, what="the dashboard answers")
+    eventually(lambda: _shares_by_api(stack) > 0, within_seconds=60, what="accepted shares by the API")
+    eventually(lambda: stack.answers("DASHBOARD_PORT", "/"), within_seconds=60, what="the dashboard answers")
     worker = stack.rows("SELECT worker FROM shares WHERE verdict = 'accepted' LIMIT 1")[0][0]
-    eventually(lambda: worker in _page(stack), within_seconds=10, what=f"worker {worker} on the dashboard")
-    eventually(lambda: "accepted" in stack.log, within_seconds=10, what="accepted shares in the terminal")
+    eventually(lambda: worker in _page(stack), within_seconds=60, what=f"worker {worker} on the dashboard")
+    eventually(lambda: "accepted" in stack.log, within_seconds=60, what="accepted shares in the terminal")
 
 
 def _page(stack: Stack) -> str:
@@ -89,7 +89,7 @@ def _mined_on(stack: Stack, before: set[str]) -> bool:
 def _all_agree(stack: Stack) -> None:
     """With the miner held still: pool log = store = API, as sets of hashes and as a number; rows prove themselves."""
     with stack.miner_held():
-        eventually(lambda: _agree(stack), within_seconds=20, what="pool log = store = API")
+        eventually(lambda: _agree(stack), within_seconds=60, what="pool log = store = API")
         _every_row_proves_itself(stack)
 
 

@@ -51,9 +51,9 @@ def registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Colle
     done = threading.Event()
     running = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     running.start()
-    yield registry.result(timeout=15), CrewProbes({1: folder / "1.sock"}).registry
+    yield registry.result(timeout=60), CrewProbes({1: folder / "1.sock"}).registry
     done.set()
-    running.join(timeout=15)
+    running.join(timeout=60)
 
 
 @pytest.fixture(scope="session")

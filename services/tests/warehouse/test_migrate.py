@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run_migrate(address: ClickHouseAddress, barrier: Barrier) -> None:
-    barrier.wait(30)
+    barrier.wait(120)
     asyncio.run(migrate(address))
 
 
@@ -52,7 +52,7 @@ async def test_several_processes_migrate_at_once(clickhouse: ClickHouseAddress, 
     for process in processes:
         process.start()
     for process in processes:
-        await asyncio.to_thread(process.join, 40)
+        await asyncio.to_thread(process.join, 150)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
     assert await table_definitions(address) == await table_definitions(store)
     assert await apply_migrations(address) == []

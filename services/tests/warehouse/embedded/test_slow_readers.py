@@ -67,7 +67,7 @@ def test_readers_that_take_little_by_little_make_room(http: Http) -> None:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(15)
+            thread.join(60)
         for peer in peers:
             peer.close()
 
