@@ -17,10 +17,12 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from services.warehouse.address import ClickHouseAddress
 from services.warehouse.client import Connection
 from services.warehouse.migrate import migrate
-from services.warehouse.proxy_state import Heartbeat, PoolState, Session, StateWriter
+from services.warehouse.proxy_state import Heartbeat, PoolState, Session, StateWriter, heartbeat_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,13 +128,20 @@ async def connect_all(address: ClickHouseAddress, *, end: int | None = None, liv
     connection = Connection(address)
     client = await connection.client()
     names = await _latest_workers(client, end)
+    instances = {number: str(uuid.UUID(int=number)) for number in (1, 2)}
+    ages = (*range(DAY, 0, -600), 9000, 8998, 7200, -lives_seconds)
+    # At once: three hundred INSERTs would take longer than all the shares.
+    beats = [
+        heartbeat_columns(_heartbeat(number, instance, end - age, age))
+        for number, instance in instances.items()
+        for age in ages
+    ]
+    rows = b"\n".join(map(msgspec.json.encode, beats))
+    await client.raw_insert("heartbeats", column_names=tuple(beats[0]), insert_block=rows, fmt="JSONEachRow")
     await connection.close()
     writer = StateWriter(address)
     chance = random.Random(7)
-    for number in (1, 2):
-        instance = str(uuid.UUID(int=number))
-        for age in (*range(DAY, 0, -600), 9000, 8998, 7200, -lives_seconds):
-            await writer.write([], _heartbeat(number, instance, end - age, age))
+    for number, instance in instances.items():
         sessions = [
             session
             for index, name in enumerate(names)
