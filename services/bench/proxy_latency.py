@@ -4,7 +4,8 @@
 
 A thousand miners send a share a second each, evenly spread. Rounds are pairs of HAProxy and the proxy, which take turns
 at being first, and what the proxy adds is told for each pair. Beside it stands what is not of its making: how far
-HAProxy's own figures lie apart, what a small durable write took just before each round, how late the load itself was.
+HAProxy's own figures lie apart, what a small durable write took just before each round, how late the load itself was;
+and how many of the proxy's commits the disk took longer for than all that the proxy may add.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ import uvloop
 from services.bench import disk
 from services.bench.crowd import disperse, gather
 from services.bench.rig import rig
+from services.bench.scrape import scraped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.bench.crowd import CrowdMiner
+    from services.bench.rig import Way
 
 TARGET_MS: Final = 10.0
+_COMMITS: Final = "sharehouse_spool_commit_seconds_count"
+_SHORT: Final = 'sharehouse_spool_commit_seconds_bucket{le="0.01"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,12 @@ def _p99(seconds: Sequence[float]) -> float:
     return sorted(seconds)[len(seconds) * 99 // 100] * 1000
 
 
+def _commits(way: Way) -> tuple[int, int]:
+    """So far: all of the way's, and those within TARGET_MS."""
+    (port,) = way.metrics_ports or (0,)
+    return (scraped(port, _COMMITS), scraped(port, _SHORT)) if port else (0, 0)
+
+
 def _spread(milliseconds: Sequence[float]) -> str:
     least, median, most = min(milliseconds), statistics.median(milliseconds), max(milliseconds)
     return f"median {median:.2f} ms, from {least:.2f} to {most:.2f}"
@@ -89,12 +100,14 @@ def main() -> None:
         pair = (ways.relay, ways.proxy)
         for number in range(1, arguments.rounds + 1):
             for way in pair if number % 2 else reversed(pair):
-                commit = _p99(disk.commits())
+                commit, before = _p99(disk.commits()), _commits(way)
                 one = uvloop.run(_round(way.port, arguments.connections, arguments.seconds))
                 found.setdefault(way.name, []).append(one)
+                commits, short = (now - then for now, then in zip(_commits(way), before, strict=True))
                 print(
                     f"round {number}: {way.name:8} p50 {one.p50:6.2f} ms, p99 {one.p99:6.2f} ms; "
-                    f"load late p99 {one.late_p99:6.2f} ms; durable write before it p99 {commit:6.2f} ms",
+                    f"load late p99 {one.late_p99:6.2f} ms; durable write before it p99 {commit:6.2f} ms"
+                    + (f"; {commits - short} of {commits} commits beyond {TARGET_MS:g} ms" if commits else ""),
                     flush=True,
                 )
     relay, proxy = ([one.p99 for one in found[way.name]] for way in pair)

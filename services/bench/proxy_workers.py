@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import urllib.request
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -21,6 +20,7 @@ from services.bench.crowd import disperse, gather
 from services.bench.processes import pin
 from services.bench.proxy_cpu import measure
 from services.bench.rig import rig
+from services.bench.scrape import scraped
 
 if TYPE_CHECKING:
     from services.bench.rig import Way
@@ -28,17 +28,10 @@ if TYPE_CHECKING:
 _CONNECTIONS = "sharehouse_miner_connections{"
 
 
-def _connected(metrics_port: int) -> int:
-    """Miners connected to one process."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as page:
-        lines = page.read().decode().splitlines()
-    return sum(int(float(line.rpartition(" ")[2])) for line in lines if line.startswith(_CONNECTIONS))
-
-
 async def _split(crew: Way, miners: int) -> list[int]:
     """How many of so many miners each process has."""
     crowd = await gather(crew.port, miners)
-    found = [_connected(port) for port in crew.metrics_ports]
+    found = [scraped(port, _CONNECTIONS) for port in crew.metrics_ports]
     await disperse(crowd)
     return found
 

@@ -117,6 +117,12 @@ class Metrics:
             buckets=_FANOUT_BUCKETS,
             registry=registry,
         )
+        self.commit_seconds = Histogram(
+            "sharehouse_spool_commit_seconds",
+            "A group commit to the disk",
+            buckets=_LATENCY_BUCKETS,
+            registry=registry,
+        )
         self.loop_lag = Histogram(
             "sharehouse_event_loop_lag_seconds",
             "How late the event loop runs what is due",

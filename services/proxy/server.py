@@ -68,11 +68,16 @@ class Proxy:
         """Raises OSError, in one sentence, for a folder or a port that cannot be used."""
         options = self._options
         gather_seconds = GATHER_SECONDS * min(options.workers, _MOST_GATHERING)
-        self.spool = spool = Spool.open(options.spool, max_bytes=options.spool_max_bytes, gather_seconds=gather_seconds)
+        self._metrics = metrics = Metrics()
+        self.spool = spool = Spool.open(
+            options.spool,
+            max_bytes=options.spool_max_bytes,
+            gather_seconds=gather_seconds,
+            on_commit=metrics.commit_seconds.observe,
+        )
         self._shipper = Shipper(options.spool, spool, options.clickhouse)
         instance = str(spool.segment)
         unrecorded, sessions = UnrecordedShares(options.name, instance), SessionBook(options.name, instance)
-        self._metrics = metrics = Metrics()
         self._recorder, self._sessions = Recorder(spool, unrecorded), sessions
         self.registry = registry = metrics.registry
         self._gate = Gate(options.limits, registry)

@@ -69,7 +69,14 @@ class Spool:
     candidates for which even their reserve had no room.
     """
 
-    def __init__(self, segment: Segment, folder: Path, max_bytes: int, gather_seconds: float) -> None:
+    def __init__(
+        self,
+        segment: Segment,
+        folder: Path,
+        max_bytes: int,
+        gather_seconds: float,
+        on_commit: Callable[[float], None] | None,
+    ) -> None:
         self.held = segment
         self.unrecorded_shares = 0
         self.unrecorded_candidates = 0
@@ -78,6 +85,7 @@ class Spool:
         self._folder = folder
         self._max_bytes = max_bytes
         self._gather_seconds = gather_seconds
+        self._on_commit = on_commit
         self._others_bytes = 0
         self._others_measured = -_OTHERS_EVERY_SECONDS
         self._encoder = RowEncoder(segment.id)
@@ -94,14 +102,22 @@ class Spool:
         self._writer.start()
 
     @classmethod
-    def open(cls, folder: Path, *, max_bytes: int, gather_seconds: float = GATHER_SECONDS) -> Spool:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        max_bytes: int,
+        gather_seconds: float = GATHER_SECONDS,
+        on_commit: Callable[[float], None] | None = None,
+    ) -> Spool:
         """A new segment in `folder`, which is made if need be. `max_bytes` bounds what all the folder's segments hold.
 
         Between two commits there are `gather_seconds` at least: at most so long does a share wait for others.
+        `on_commit` is told, in the writer's thread, how many seconds each took.
         Raises OSError if the folder cannot be written.
         """
         try:
-            return cls(Segment.create(folder), folder, max_bytes, gather_seconds)
+            return cls(Segment.create(folder), folder, max_bytes, gather_seconds, on_commit)
         except sqlite3.Error as error:
             raise OSError(f"cannot open a spool in {folder}: {error}") from error
 
@@ -248,8 +264,11 @@ class Spool:
     def _commit(self, records: list[Record]) -> bool:
         try:
             if records:
+                began = time.monotonic()
                 self.held.append(records)
                 self.group_commits += 1
+                if self._on_commit is not None:
+                    self._on_commit(time.monotonic() - began)
             elif self._disk_failing:
                 self.held.probe()
         except (sqlite3.Error, OSError) as error:

@@ -70,14 +70,15 @@ async def test_a_share_is_on_disk_when_its_callback_runs(spool: Spool, generator
 
 
 async def test_between_two_commits_is_the_time_that_was_asked_for(folder: Path, generator: random.Random) -> None:
-    spool = Spool.open(folder, max_bytes=ROOM, gather_seconds=0.2)
+    taken: list[float] = []
+    spool = Spool.open(folder, max_bytes=ROOM, gather_seconds=0.2, on_commit=taken.append)
     try:
         verdicts, began = Verdicts(), time.monotonic()
         for count in range(1, 4):
             spool.append_share(make_share(generator), verdicts)
             await verdicts.count(count)
         assert time.monotonic() - began >= 2 * 0.2
-        assert spool.group_commits == 3
+        assert spool.group_commits == len(taken) == 3
     finally:
         await spool.close()
 
