@@ -70,6 +70,11 @@ def honest(generator: random.Random, count: int = 40) -> tuple[list[Share], list
     refused = {"accepted": False, "reason": "low_difficulty", "pool_difficulty": 2.0**60}
     shares += [genuine_share(generator, generator.choice(jobs), **refused) for _ in range(5)]
     shares += [genuine_share(generator, jobs[0], accepted=False, reason="stale", ntime=FIRST - 1)]
+    shares += [
+        replace(share, actual_difficulty=share.actual_difficulty * factor)  # within the tolerance
+        for factor in (1 - 9.5e-13, 1 + 9.5e-13)
+        for share in [genuine_share(generator, jobs[0], pool_difficulty=0.0)]
+    ]
     unread = {"accepted": False, "reason": "unknown_job", "header": NO_HEADER, "job": NO_JOB, "actual_difficulty": 0.0}
     shares += [make_share(generator, ts_ms=FIRST * 1000 + 1, **unread) for _ in range(3)]
     return shares, jobs
@@ -120,10 +125,15 @@ def forgeries(generator: random.Random, job: JobRecord) -> list[tuple[Mismatch, 
         (Mismatch.NO_HEADER, replace(share(), header=NO_HEADER, actual_difficulty=0.0)),
         (Mismatch.DIFFICULTY, times(1 + 1e-11, "actual_difficulty", share(pool_difficulty=0.0))),
         (Mismatch.DIFFICULTY, times(1 - 1e-11, "actual_difficulty", share(pool_difficulty=0.0))),
+        (Mismatch.DIFFICULTY, times(1 + 1.1e-12, "actual_difficulty", share(pool_difficulty=0.0))),
+        (Mismatch.DIFFICULTY, times(1 - 1.1e-12, "actual_difficulty", share(pool_difficulty=0.0))),
         (Mismatch.DIFFICULTY, replace(share(), actual_difficulty=float("nan"))),
+        (Mismatch.DIFFICULTY, replace(share(), actual_difficulty=float("inf"))),
         (Mismatch.DIFFICULTY, replace(share(accepted=False, reason="stale"), actual_difficulty=0.0)),
         (Mismatch.TARGET, times(1 + 1e-11, "pool_difficulty", share())),
+        (Mismatch.TARGET, times(1 + 1.1e-12, "pool_difficulty", share())),
         (Mismatch.TARGET, replace(share(), pool_difficulty=float("inf"))),
+        (Mismatch.TARGET, replace(share(), pool_difficulty=float("nan"))),
         (Mismatch.JOB_UNKNOWN, replace(share(), job=generator.randbytes(16))),
         (Mismatch.JOB_UNKNOWN, replace(share(), job=NO_JOB)),
         (Mismatch.MERKLE_ROOT, replace(share(), extranonce2=bytes(8))),
@@ -152,7 +162,7 @@ async def test_each_forgery_is_found_and_nothing_else(audited: Store, generator:
     by_id = {finding.share: finding for finding in audited.findings}
     for (_, share), share_id in zip(forged, ids, strict=True):
         assert (by_id[share_id].ts_ms, by_id[share_id].worker) == (share.ts_ms, share.worker)
-    assert by_id[ids[14]].detail == f"{jobs[3].nbits + 1:08x} in the header, {jobs[3].nbits:08x} in the job"
+    assert by_id[ids[19]].detail == f"{jobs[3].nbits + 1:08x} in the header, {jobs[3].nbits:08x} in the job"
 
 
 async def test_a_header_that_counted_twice(audited: Store, generator: random.Random) -> None:
