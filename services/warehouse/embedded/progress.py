@@ -8,6 +8,7 @@ X-ClickHouse-Exception-Code.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import HttpVersion11, web
@@ -49,7 +50,9 @@ class Progress:
         running = asyncio.create_task(statement)
         try:
             while not (await asyncio.wait((running,), timeout=self._interval_seconds))[0]:
-                facts = await asyncio.to_thread(self._engine.progress, tag)
+                facts = None
+                with suppress(EngineError):  # it says nothing of the statement
+                    facts = await asyncio.to_thread(self._engine.progress, tag)
                 if facts is not None and not running.done():
                     self._tell(summary(**facts))
             return await running
