@@ -28,7 +28,7 @@ BENCHMARKS = {
     "spooled_insert": ("shares/s through spool and shipper, against direct inserts", ["--shares", "200000"]),
     "raw_shares": ("memory of /api/shares/raw over millions of shares, against a tenth of them", ["--millions", "2"]),
     "proxy_cpu": ("CPU per share through the proxy, against HAProxy as a mere relay", ["--shares", "10000"]),
-    "proxy_latency": ("time from submit to reply, against HAProxy as a mere relay", ["--seconds", "5"]),
+    "proxy_latency": ("time from submit to reply, against HAProxy as a mere relay", ["--seconds=5", "--rounds=3"]),
     "proxy_workers": ("several proxy processes on one port, against one", ["--shares", "10000"]),
     "proxy_fan_out": ("time of a notify to the last of many miners, against HAProxy", ["--rounds", "3"]),
 }
