@@ -41,7 +41,7 @@ async def day_before(analysis: Analysis, now: int) -> DaySums:
 
     Raises StoreUnavailable; so does the next.
     """
-    ((accepted, refused, credited, active, best),) = await analysis.rows(day_sums(now - DAY_SECONDS), {})
+    ((accepted, refused, credited, active, best),) = await analysis.rows(*day_sums(now - DAY_SECONDS))
     return DaySums(accepted, refused, credited * HASHES_PER_DIFFICULTY / _HOUR, active, best)
 
 

@@ -25,6 +25,8 @@ from services.warehouse.sums import worker_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from services.warehouse.sums import Statement
+
 SETTINGS: Final = {
     "output_format_json_named_tuples_as_objects": 0,
     "output_format_json_quote_64bit_integers": 0,
@@ -42,10 +44,11 @@ class LiveRows:
     proxies: tuple[ProxyRow, ...]
 
 
-def live_sql(now: int) -> str:
-    """Rows: which list, and a JSON array. Binds what `sessions_bound` gives."""
-    lists = ((_MINER, worker_table(now)), (_SESSION, SESSIONS_SQL), (_PROXY, PROXIES_SQL))
-    return "\nUNION ALL\n".join(_PART.format(kind=kind, rows=rows) for kind, rows in lists)
+def live_sql(now: int) -> Statement:
+    """Rows: which list, and a JSON array. Binds what `sessions_bound` gives, too."""
+    miners, moments = worker_table(now)
+    lists = ((_MINER, miners), (_SESSION, SESSIONS_SQL), (_PROXY, PROXIES_SQL))
+    return "\nUNION ALL\n".join(_PART.format(kind=kind, rows=rows) for kind, rows in lists), moments
 
 
 def live_rows(rows: Iterable[Sequence[Any]], now: int, alive_seconds: int) -> LiveRows:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -13,8 +15,8 @@ OK_SECONDS: Final = 600
 """A worker is "ok" while its last share is younger than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class WindowSums:
+# A struct is made in a tenth of a frozen dataclass' time: there are four for each of a thousand workers.
+class WindowSums(msgspec.Struct, frozen=True, gc=False):
     """Accepted shares of one window."""
 
     seconds: int
@@ -44,8 +46,9 @@ class PoolStats:
     """Labels of the pools with an accepted share in the last 24 h, sorted: what every page counts as a pool."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStats:
+class WorkerStats(msgspec.Struct, frozen=True, gc=False):
+    """A worker's accepted shares in the windows that end now."""
+
     worker: str
     ok: bool
     """Whether the last accepted share is less than 10 minutes old."""
@@ -59,8 +62,7 @@ class WorkerStats:
         return "ok" if self.ok else "offline"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerPeriod:
+class WorkerPeriod(msgspec.Struct, frozen=True, gc=False):
     """A worker's accepted shares in a period."""
 
     worker: str

@@ -104,10 +104,12 @@ def test_the_readers_sql_is_the_same_over_every_shard(tmp_path: Path) -> None:
     """Every statement is parsed as it is rendered; the tables stand on one engine, read directly and as a cluster."""
     period = {"start": str((NOW - 200_000) * 1000), "end": str(NOW * 1000)}
     sliced = {**period, "slice": "0", "slices": "1"}
+    by_worker, moments = sums_by_worker([(NOW - 300, NOW), (NOW - 86_400, NOW)], "")
+    table, moments_of_table = worker_table(NOW)
     ask = [
         ("SELECT count(), uniqExact(header), sum(seq) FROM shares", {}),
-        (f"SELECT * FROM ({sums_by_worker([(NOW - 300, NOW), (NOW - 86_400, NOW)], '')}) ORDER BY 1", {}),
-        (f"SELECT * FROM ({worker_table(NOW)}) ORDER BY 1", {}),
+        (f"SELECT * FROM ({by_worker}) ORDER BY 1", {name: str(at) for name, at in moments.items()}),
+        (f"SELECT * FROM ({table}) ORDER BY 1", {name: str(at) for name, at in moments_of_table.items()}),
         (PROXIES_SQL, {"now": str(NOW)}),
         (LAST_AUDIT_SQL, {}),
         (audit_sql.sift_headers(audit_sql.WITHIN), period),

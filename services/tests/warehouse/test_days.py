@@ -43,7 +43,8 @@ async def assert_periods_are_exact(client: AsyncClient, generator: random.Random
             f" WHERE verdict = 'accepted' AND ts >= toDateTime64({start}, 3, 'UTC')"
             f" AND ts < toDateTime64({end}, 3, 'UTC') GROUP BY worker ORDER BY worker"
         )
-        found = await client.query(sums_by_worker([(start, end)], ""))
+        sql, moments = sums_by_worker([(start, end)], "")
+        found = await client.query(sql, parameters=moments)
         assert [
             (name, shares, credited, last_ms // 1000) for name, shares, credited, _, last_ms in found.result_rows
         ] == (raw.result_rows)

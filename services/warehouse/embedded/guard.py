@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Positions of the tree in which a Function is a table function.
 TABLE_POSITIONS = frozenset({"TableExpression", "InsertQuery", "CreateQuery"})
 
+# Types of parameters whose values are literals.
+PLAIN_TYPES = frozenset({b"Float64", b"Int64", b"String", b"UInt16", b"UInt32", b"UInt64", b"UInt8"})
+
 REMEMBERED = 1024
 REMEMBERED_BYTES = 4096
 
@@ -115,8 +118,23 @@ def is_temporary(statement: str) -> bool:
     return before[:1] == [b"CREATE"] and b"TEMPORARY" in before
 
 
+def binds_plain_values(statement: str) -> bool:
+    """Whether the canonical `statement` has no parameter but numbers and strings, which are no more than that wherever
+    they stand; an Identifier may be any name, so each of its values makes another statement.
+    """
+    stream = tokens(statement.encode())
+    for token in stream:
+        if token.kind == "{":
+            name, colon, kind, end = (next(stream, None) for _ in range(4))
+            if name is None or colon is None or kind is None or end is None:
+                return False
+            if (name.kind, colon.kind, end.kind) != ("word", ":", "}") or kind.text not in PLAIN_TYPES:
+                return False
+    return True
+
+
 class Guard:
-    """Checks statements; remembers its verdicts on those without parameters, for they depend on the text alone."""
+    """Checks statements; remembers its verdicts on those that bind plain values at most: the text alone decides."""
 
     def __init__(self, engine: Engine) -> None:
         table_functions = engine.text("SELECT lower(name) FROM system.table_functions").split("\n")
@@ -135,7 +153,7 @@ class Guard:
 
         Of a verdict that is `of_session`, `session_refusal` is for requests without a session.
         """
-        if not params and (verdict := self._remembered.get(sql)):
+        if verdict := self._remembered.get(sql):
             return verdict
         statement = canonical(session, sql)
         _check_settings(statement)
@@ -148,7 +166,7 @@ class Guard:
         of_session = root.kind in allowed.OF_SESSIONS or is_temporary(statement)
         self._walk(root, None)
         verdict = Verdict(statement, root.kind, _output_format(root), of_session)
-        if not params and len(sql) <= REMEMBERED_BYTES:
+        if len(sql) <= REMEMBERED_BYTES and binds_plain_values(statement):
             self._remembered[sql] = verdict
             while len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
