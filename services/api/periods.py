@@ -15,14 +15,14 @@ from services.api.models import Basis, Body, HashRateUnit, Shares, ShareValue, S
 from services.api.plain_integer import PLAIN_INTEGER
 from services.api.refusals import ANSWERED, PARAMETER_REFUSED, PERIOD_REFUSED, STORE_FAILED, TOKEN_REFUSED
 from services.api.shared_body import SharedBody
-from services.api.window_figures import GIGA
+from services.api.worker_figures import day_figures, period_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.api.options import ApiOptions, Coin, ShareValueBasis
+    from services.api.options import ApiOptions, Coin
     from services.api.shared_answers import SharedAnswers
-    from services.warehouse.queries import Queries, WindowSums, WorkerPeriod
+    from services.warehouse.queries import Queries, WorkerPeriod
 
 DAY_SECONDS: Final = 86_400
 LONGEST_SECONDS: Final = 30 * DAY_SECONDS
@@ -92,10 +92,11 @@ def period_routes(
     day_model = _answer("DayAnswer", coin, DayWorkers)
 
     async def share(
-        request: Request, start: int, end: int, kind: str, answer: Callable[[list[WorkerPeriod]], BaseModel]
+        request: Request, start: int, end: int, kind: str, answer: Callable[[list[WorkerPeriod]], dict[str, Any]]
     ) -> Response:
         async def ask() -> SharedBody:
-            return SharedBody.of(answer(await queries.worker_period(start, end)))
+            figures = answer(await queries.worker_period(start, end))
+            return SharedBody.of({coin: figures, "share_value_basis": basis})
 
         now = clock()
         body = await shared.get(int(now), (kind, start, end), ask)
@@ -112,15 +113,9 @@ def period_routes(
         if end_time - start_time > LONGEST_SECONDS:
             raise ApiError(400, "INVALID_PERIOD", "The period must not be longer than 30 days")
 
-        def answer(found: list[WorkerPeriod]) -> BaseModel:
-            workers = {
-                one.worker: PeriodWorker.model_construct(
-                    state=one.state, last_share=one.last_share, **_figures(one.sums, basis)
-                )
-                for one in found
-            }
-            figures = PeriodWorkers(workers=workers, worker_percentage=options.worker_percentage)
-            return period_model(**{coin: figures, "share_value_basis": basis})
+        def answer(found: list[WorkerPeriod]) -> dict[str, Any]:
+            workers = {one.worker: period_figures(one, basis) for one in found}
+            return {"workers": workers, "worker_percentage": options.worker_percentage}
 
         return await share(request, start_time, end_time, "period", answer)
 
@@ -132,11 +127,8 @@ def period_routes(
         if start > clock():
             raise ApiError(400, "INVALID_DATE", "The date must not lie in the future")
 
-        def answer(found: list[WorkerPeriod]) -> BaseModel:
-            workers = DayWorkers(
-                workers={one.worker: DayWorker.model_construct(**_figures(one.sums, basis)) for one in found}
-            )
-            return day_model(**{coin: workers, "share_value_basis": basis})
+        def answer(found: list[WorkerPeriod]) -> dict[str, Any]:
+            return {"workers": {one.worker: day_figures(one.sums, basis) for one in found}}
 
         return await share(request, start, start + DAY_SECONDS, "day", answer)
 
@@ -152,14 +144,3 @@ def _midnight(day: str) -> int | None:
     except ValueError:
         return None
     return start if start >= 0 else None
-
-
-def _figures(sums: WindowSums, basis: ShareValueBasis) -> dict[str, Any]:
-    return {
-        "hashrate": sums.hash_rate / GIGA,
-        "hash_rate_unit": "Gh/s",
-        "shares": sums.shares,
-        "share_value": sums.actual if basis == "actual" else sums.credited,
-        "share_value_actual": sums.actual,
-        "share_value_credited": sums.credited,
-    }

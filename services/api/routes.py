@@ -8,19 +8,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from services.api.authorization import require_scope
-from services.api.models import Health, PoolFigures, WorkerFigures, Workers, pool_answer, workers_answer
+from services.api.models import Health, PoolFigures, pool_answer, workers_answer
 from services.api.refusals import ANSWERED, PARAMETER_REFUSED, PROBED, STORE_FAILED, TOKEN_REFUSED
 from services.api.shared_body import SharedBody
 from services.api.window_figures import window_figures
+from services.api.worker_figures import worker_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic import BaseModel
 
-    from services.api.options import ApiOptions, ShareValueBasis
+    from services.api.options import ApiOptions
     from services.api.shared_answers import SharedAnswers
-    from services.warehouse.queries import Queries, WorkerStats
+    from services.warehouse.queries import Queries
 
 NAME_MAX_LENGTH = 256
 PoolName = Annotated[
@@ -90,8 +91,8 @@ def stats_routes(queries: Queries, shared: SharedAnswers, options: ApiOptions, c
 
         async def ask() -> SharedBody:
             stats = await queries.worker_stats(now, worker, pool)
-            workers = Workers(workers={one.worker: _worker(one, basis) for one in stats})
-            return SharedBody.of(workers_model(**{coin: workers, "share_value_basis": basis}))
+            workers = {one.worker: worker_figures(one, basis) for one in stats}
+            return SharedBody.of({coin: {"workers": workers}, "share_value_basis": basis})
 
         body = await shared.get(now, ("workers", worker, pool), ask)
         return await body.response(request)
@@ -102,16 +103,3 @@ def stats_routes(queries: Queries, shared: SharedAnswers, options: ApiOptions, c
 _REWARDS: dict[str, Any] = dict.fromkeys(
     ("all_time_reward", "current_balance", "today_reward", "estimated_reward"), "0.00000000"
 )
-
-
-def _worker(stats: WorkerStats, basis: ShareValueBasis) -> WorkerFigures:
-    # Our own figures need no check, which takes longer for a thousand workers than all the rest but the query.
-    return WorkerFigures.model_construct(
-        state=stats.state,
-        hash_rate_unit="Gh/s",
-        hash_rate_scoring=0,
-        last_share=stats.last_share,
-        **window_figures("5m", stats.last_5m, "share_value", basis),
-        **window_figures("60m", stats.last_60m, "share_value", basis),
-        **window_figures("24h", stats.last_24h, "share_value", basis),
-    )

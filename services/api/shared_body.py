@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from fastapi.responses import Response
 
 from services.api.entity_tags import weak_tag
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastapi import Request
-    from pydantic import BaseModel
 
 PACKED_MIN_BYTES: Final = 1024
 # Everybody waits for it: level 6 takes half as long again, for an eighth less.
@@ -29,8 +31,9 @@ class SharedBody:
         self._packing: asyncio.Task[bytes] | None = None
 
     @classmethod
-    def of(cls, answer: BaseModel) -> SharedBody:
-        return cls(answer.model_dump_json().encode())
+    def of(cls, answer: Mapping[str, Any]) -> SharedBody:
+        """Written by msgspec from plain values: models of a thousand workers take ten times as long to make."""
+        return cls(msgspec.json.encode(answer))
 
     async def response(self, request: Request) -> Response:
         """As the client takes it; what `request` accepts has been settled by CompressionMiddleware."""

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+import uvloop
 from fastapi import Depends, Response
 
 from services.api.app import create_app
@@ -168,4 +169,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())
