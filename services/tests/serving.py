@@ -9,24 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from services.web.connection import REQUEST_SECONDS
+from services.web.places import MOST_CONNECTIONS, Places
+from services.web.serving import server_config
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
 
 @asynccontextmanager
-async def running_app(app: FastAPI) -> AsyncIterator[str]:
-    """`app` under uvicorn; gives its URL."""
+async def running_app(
+    app: ASGIApp, *, places: Places | None = None, request_seconds: float = REQUEST_SECONDS
+) -> AsyncIterator[str]:
+    """`app` under uvicorn, its connections in `places`; gives its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(
-            uvicorn.Config(
+            server_config(
                 app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=2,
+                Places(MOST_CONNECTIONS) if places is None else places,
+                request_seconds=request_seconds,
+                grace_seconds=2,
             )
         )
         task = asyncio.create_task(server._serve([listener]))

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import structlog
 import uvicorn
 
+from services.web.connection import REQUEST_SECONDS, bounded_connection
+from services.web.places import Places, most_connections
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -31,18 +34,7 @@ async def serve_app(
     change, if the port cannot be had.
     """
     listener = _listen(host, port, name, port_setting)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            timeout_keep_alive=_IDLE_SECONDS,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-    )
+    server = _Server(server_config(app, Places(most_connections())))
     running = asyncio.create_task(server.serve(sockets=[listener]))
     bound_host, bound_port = listener.getsockname()[:2]
     log.info("listening", service=name, host=bound_host, port=bound_port)
@@ -54,6 +46,23 @@ async def serve_app(
         server.should_exit = True
         await running
         raise
+
+
+def server_config(
+    app: ASGIApp, places: Places, *, request_seconds: float = REQUEST_SECONDS, grace_seconds: int = _GRACE_SECONDS
+) -> uvicorn.Config:
+    """How uvicorn serves here, in tests too."""
+    return uvicorn.Config(
+        app,
+        http=bounded_connection(places, request_seconds),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=grace_seconds,
+    )
 
 
 class _Server(uvicorn.Server):
