@@ -7,7 +7,7 @@
 Each share is rebuilt from what the pool sent (coinbase, merkle branch) and what the miner found (extranonces, header).
 It counts if the header's merkle root is that of the rebuilt coinbase, the header's hash meets the difficulty that was
 credited, and the header's own time is that of the share. Which shares are sampled, a random number of ours decides.
-Ends with 1 if any share is not what it claims, or fewer come than there are.
+Ends with 1 if any share is not what it claims, or fewer come than there are; with 2 if the API cannot be asked.
 """
 
 import argparse
@@ -18,10 +18,15 @@ import os
 import secrets
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
 DIFFICULTY_1 = 0xFFFF << 208
+
+
+class CannotAskError(Exception):
+    """The API gave no shares to look at; the text says why."""
 
 
 def sha256d(data):
@@ -82,8 +87,25 @@ def asked(base, token, path, **parameters):
     request = urllib.request.Request(
         f"{base}{path}?{urllib.parse.urlencode(parameters)}", headers={"Authorization": f"Bearer {token}"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            told = refusal.read().decode(errors="replace")
+        raise CannotAskError(f"{base} answers {refusal.code}: {message(told)}") from None
+    except OSError as error:
+        raise CannotAskError(f"{base} cannot be reached: {getattr(error, 'reason', error)}") from None
+    except ValueError:
+        raise CannotAskError(f"{base} does not answer as a Sharehouse API does") from None
+
+
+def message(body):
+    """What the API says of an error, or the begin of what somebody else does."""
+    try:
+        return json.loads(body)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return body[:200]
 
 
 def sampled(base, token, hours, sample):
@@ -105,7 +127,14 @@ def main():
         "--pays", metavar="SCRIPT", help="output script, in hex, that the shares' blocks must pay alone"
     )
     chosen = parser.parse_args()
-    shares, most = sampled(chosen.base, os.environ["TOKEN"], chosen.hours, chosen.sample)
+    if not os.environ.get("TOKEN"):
+        print("put your token into the environment: TOKEN=... python3 verify_shares.py URL", file=sys.stderr)
+        return 2
+    try:
+        shares, most = sampled(chosen.base.rstrip("/"), os.environ["TOKEN"], chosen.hours, chosen.sample)
+    except CannotAskError as error:
+        print(error, file=sys.stderr)
+        return 2
     wrong, headers = 0, set()
     for share in shares:
         found = faults(share)

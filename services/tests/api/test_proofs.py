@@ -166,7 +166,7 @@ async def test_of_very_many_a_sample_is_drawn_from_stretches_that_the_seed_gives
     assert len(set().union(*stretches)) >= 3
 
 
-async def verified(url: str, *more: str) -> tuple[int | None, str]:
+async def verified(url: str, *more: str, token: str = "reader-token") -> tuple[int | None, str]:
     """Exit code and output of the guide's program."""
     ended = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -177,7 +177,7 @@ async def verified(url: str, *more: str) -> tuple[int | None, str]:
         "--sample",
         "100",
         *more,
-        env={**os.environ, "TOKEN": "reader-token"},
+        env={**os.environ, "TOKEN": token},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -198,6 +198,8 @@ async def test_an_outsider_finds_every_share_proven_and_every_forgery(store: Cli
     script = max(Coinbase.parse(coinbase_of(jobs[0], shares[0])).outputs, key=lambda one: one.satoshi).script.hex()
     async with api(store) as client:
         assert await verified(str(client.base_url)) == (0, "40 of 40 sampled shares are proven\n")
+        url = str(client.base_url).rstrip("/")
+        assert await verified(url, token="wrong") == (2, f"{url} answers 401: The token is not valid\n")
         code, output = await verified(str(client.base_url), "--pays", "51")
         assert (code, output.count("would not pay 51 alone")) == (1, 40)
         code, output = await verified(str(client.base_url), "--pays", script)
