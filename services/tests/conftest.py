@@ -87,13 +87,25 @@ class ClickHouseProcess:
         return ClickHouseAddress(options.host, options.port, options.user, options.password)
 
 
+_LIMITS = {
+    "warehouse.queries": ("_DEADLINE", "_CONNECT"),
+    "warehouse.raw_shares": ("_DEADLINE", "_CONNECT"),
+    "warehouse.revisions": ("_DEADLINE",),
+    "warehouse.proxy_state": ("WRITE",),
+    "api.reload": ("_ASK",),
+}
+
+
 @pytest.fixture(autouse=True)
 def patient_readers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine a query may take longer than readers of a live page are made to wait."""
-    if "deadlines" not in request.keywords:
-        for deadline in ("warehouse.queries._DEADLINE", "warehouse.raw_shares._DEADLINE", "api.reload._ASK"):
-            monkeypatch.setattr(f"services.{deadline}_SECONDS", 15.0)
-        monkeypatch.setattr("services.warehouse.queries._SETTINGS", read_bounds(15))
+    """On a busy machine ClickHouse may take longer than readers of a live page, or a proxy, are made to wait."""
+    if "deadlines" in request.keywords:
+        return
+    for module, names in _LIMITS.items():
+        for name in names:
+            monkeypatch.setattr(f"services.{module}.{name}_SECONDS", 15.0)
+    for module in ("queries", "revisions"):
+        monkeypatch.setattr(f"services.warehouse.{module}._SETTINGS", read_bounds(15))
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ __all__ = [
 ]
 
 _DEADLINE_SECONDS: Final = 1.8
+_CONNECT_SECONDS: Final = 1.0
 # Of the windows of a pool's figures, the one by which workers and pools are counted.
 _DAY_WINDOW: Final = 2
 _SETTINGS: Final = read_bounds(_DEADLINE_SECONDS)
@@ -90,7 +91,9 @@ class Queries:
     """Reads from ClickHouse. Every method raises StoreUnavailable within 2 s where it cannot answer."""
 
     def __init__(self, address: ClickHouseAddress) -> None:
-        self._connection = Connection(address, connect_timeout_seconds=1, timeout_seconds=2)
+        self._connection = Connection(
+            address, connect_timeout_seconds=_CONNECT_SECONDS, timeout_seconds=_DEADLINE_SECONDS + 0.2
+        )
 
     async def open(self) -> None:
         """Connects if ClickHouse is there; if not, the first query does."""

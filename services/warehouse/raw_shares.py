@@ -42,6 +42,7 @@ RAW_COLUMNS: Final = {
     "block_hash": "s.block_hash",
 }
 _DEADLINE_SECONDS: Final = 1.8
+_CONNECT_SECONDS: Final = 1.0
 # A stream begins with a slice so small that it comes at once.
 _FIRST_ROWS: Final = 1_000
 _SLICE_SECONDS: Final = 60
@@ -118,7 +119,9 @@ class RawShares:
     """Reads from ClickHouse. `page` raises StoreUnavailable within 2 s, `parts` where a slice is not given in time."""
 
     def __init__(self, address: ClickHouseAddress) -> None:
-        self._connection = Connection(address, connect_timeout_seconds=1, timeout_seconds=_SLICE_SECONDS + 1)
+        self._connection = Connection(
+            address, connect_timeout_seconds=_CONNECT_SECONDS, timeout_seconds=_SLICE_SECONDS + 1
+        )
 
     async def close(self) -> None:
         await self._connection.close()

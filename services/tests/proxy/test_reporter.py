@@ -160,6 +160,7 @@ async def test_without_clickhouse_mining_goes_on(
     assert "".join(told).count("reporting_failed") == 1
 
 
+@pytest.mark.deadlines
 async def test_with_a_clickhouse_that_hangs_mining_goes_on_and_a_stop_is_in_time(
     started: Started, pool: ScriptedPool
 ) -> None:
