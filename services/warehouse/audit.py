@@ -115,17 +115,11 @@ class Audit:
     async def _headers(self, client: AsyncClient, planned: Sequence[Stretch]) -> None:
         for stretch in self._told("headers", planned):
             bound = self._bound(stretch)
-            ((rows, *sifted),) = await self._rows(client, audit_sql.sift_headers(self._condition), bound)
+            ((rows, *counts),) = await self._rows(client, audit_sql.count_headers(self._condition), bound)
             self.result.shares += int(rows)
-            for left, part in zip(sifted, (audit_sql.MAYBE_EMPTY, audit_sql.NOT_EMPTY), strict=True):
-                if left:
-                    await self._check_headers(client, f"{self._condition} AND {part}", bound)
-
-    async def _check_headers(self, client: AsyncClient, condition: str, bound: Mapping[str, Any]) -> None:
-        ((_, *counts),) = await self._rows(client, audit_sql.count_headers(condition), bound)
-        for kind, count in zip(audit_sql.HEADER_CHECKS, counts, strict=True):
-            if count:
-                await self._find(client, kind, audit_sql.find_headers(condition, kind), bound)
+            for kind, count in zip(audit_sql.HEADER_CHECKS, counts, strict=True):
+                if count:
+                    await self._find(client, kind, audit_sql.find_headers(self._condition, kind), bound)
 
     async def _jobs(self, client: AsyncClient, planned: Sequence[Stretch]) -> None:
         ((self.result.jobs, forged),) = await self._rows(client, audit_sql.jobs(self._condition), self._whole())

@@ -23,9 +23,7 @@ _HEADER: Final = (
     " reinterpretAsFixedString(s.nbits), reinterpretAsFixedString(s.nonce))"
 )
 _NO_HEADER: Final = f"{_HEADER} = toFixedString('', 80)"
-_HASH: Final = f"toFloat64(reinterpretAsUInt256(SHA256(SHA256({_HEADER}))))"
-_ONE: Final = repr(float(DIFFICULTY_1_TARGET))
-_ACTUAL: Final = f"({_ONE} / {_HASH})"
+_ACTUAL: Final = f"({float(DIFFICULTY_1_TARGET)!r} / toFloat64(reinterpretAsUInt256(SHA256(SHA256({_HEADER})))))"
 _ACCEPTED: Final = "s.verdict = 'accepted'"
 
 HEADER_CHECKS: Final = {
@@ -38,15 +36,6 @@ HEADER_CHECKS: Final = {
     ),
 }
 """What a share's own row says of itself; a NaN never passes."""
-
-# Stricter than HEADER_CHECKS by a tenth of the tolerance, and cheaper: without divisions, and without a look at every
-# byte of a header that may be empty.
-MAYBE_EMPTY: Final = "s.nbits = 0"
-NOT_EMPTY: Final = "s.nbits != 0"
-_PLAINLY_SOUND: Final = (
-    f"abs(s.actual_difficulty * {_HASH} - {_ONE}) <= {0.9 * RELATIVE_TOLERANCE * DIFFICULTY_1_TARGET!r}"
-    f" AND (s.verdict != 'accepted' OR s.pool_difficulty * {_HASH} <= {_ONE})"
-)
 
 _MERKLE_ROOT: Final = (
     "arrayFold((root, sibling) -> SHA256(SHA256(concat(root, sibling))), j.merkle_branch,"
@@ -82,20 +71,9 @@ def plan(condition: str) -> str:
     )
 
 
-def sift_headers(condition: str) -> str:
-    """Rows, those that are MAYBE_EMPTY, and of the others how many are not plainly sound: what `count_headers` is for.
-
-    No row that fails one of HEADER_CHECKS is plainly sound.
-    """
-    # Short circuits would compute each hash anew for each check: half the speed.
-    return (
-        f"SELECT count(), countIf({MAYBE_EMPTY}), countIf({NOT_EMPTY} AND NOT ({_PLAINLY_SOUND}))"
-        f" FROM shares AS s WHERE {condition} SETTINGS short_circuit_function_evaluation = 'disable'"
-    )
-
-
 def count_headers(condition: str) -> str:
     """Rows, and one count for each of HEADER_CHECKS, over the rows that `condition` names."""
+    # Short circuits would compute each hash anew for each check: half the speed.
     return (
         f"SELECT count(), {_counts(HEADER_CHECKS)} FROM shares AS s WHERE {condition}"
         " SETTINGS short_circuit_function_evaluation = 'disable'"

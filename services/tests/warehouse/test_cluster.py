@@ -112,7 +112,6 @@ def test_the_readers_sql_is_the_same_over_every_shard(tmp_path: Path) -> None:
         (f"SELECT * FROM ({table}) ORDER BY 1", {name: str(at) for name, at in moments_of_table.items()}),
         (PROXIES_SQL, {"now": str(NOW)}),
         (LAST_AUDIT_SQL, {}),
-        (audit_sql.sift_headers(audit_sql.WITHIN), period),
         (audit_sql.count_headers(audit_sql.WITHIN), period),
         (audit_sql.count_jobs(audit_sql.WITHIN), period),
         (audit_sql.jobs(audit_sql.WITHIN), period),
