@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from services.command.mistake import Mistake
+from services.command.storage import Bucket, has_object
 from services.demo.options import DemoPoolOptions
 from services.demo.server import serve as serve_pool
 from services.proxy.options import Limits, PoolOptions, ProxyOptions
@@ -50,6 +52,27 @@ ROLL_UPS: Final = (
     ("shares_1h", "toStartOfHour(ts)"),
     ("shares_1d", "toStartOfDay(ts)"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ColdServer:
+    """S3, asked before ClickHouse opens its tables: without it the engine ends, and nobody here starts it again."""
+
+    bucket: Bucket
+
+    @property
+    def url(self) -> str:
+        return self.bucket.url
+
+    def unreachable(self) -> str:
+        try:
+            has_object(self.bucket, "")
+        except Mistake as mistake:
+            return str(mistake)
+        return ""
+
+    def unusable(self) -> str:
+        return ""
 
 
 class Victim(Protocol):
@@ -262,12 +285,8 @@ async def kill_rig(folder: Path) -> AsyncIterator[KillRig]:
     clickhouse_port, pool_port, listen_port, metrics_port = free_ports(4)
     address = ClickHouseAddress(port=clickhouse_port, password="of the kills")
     s3 = S3Process(_made(folder / "s3"))
-    os.environ.update(
-        STORAGE_S3_ENDPOINT=f"{s3.url}/{BUCKET}/kills/",
-        AWS_ACCESS_KEY_ID=KEY,
-        AWS_SECRET_ACCESS_KEY=SECRET,
-        AWS_REGION="us-east-1",
-    )
+    bucket = Bucket(BUCKET, "kills", "us-east-1", s3.url, KEY, SECRET)
+    os.environ.update(bucket.environment())
     pool = Service(
         serve_pool,
         DemoPoolOptions(_made(folder / "pool"), port=pool_port, fixed_difficulty=DIFFICULTY, block_seconds=30),
@@ -283,7 +302,11 @@ async def kill_rig(folder: Path) -> AsyncIterator[KillRig]:
         limits=Limits(messages_per_second=1e6, invalid_shares=1e9),
     )
     embedded = EmbeddedOptions(
-        data=folder / "clickhouse", port=clickhouse_port, password=address.password, storage=_STORAGE
+        data=folder / "clickhouse",
+        port=clickhouse_port,
+        password=address.password,
+        storage=_STORAGE,
+        cold=ColdServer(bucket),
     )
     victims: dict[str, Victim] = {
         "s3": s3,
