@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from fastapi.responses import PlainTextResponse, Response
 from services.dashboard import quantities
 from services.dashboard.answers import Answers
 from services.dashboard.heat import heat_table
+from services.dashboard.marks import period_marks
 from services.dashboard.pages import NOT_STORED
 from services.dashboard.periods import CUSTOM, PERIODS
 from services.dashboard.share_charts import acceptance_chart, hash_rate_chart, luck_words, reasons_chart, spread_chart
@@ -22,6 +23,7 @@ from services.dashboard.trouble import GoneError, trouble, while_present
 from services.warehouse.client import StoreUnavailable
 
 if TYPE_CHECKING:
+    from services.dashboard.charts import Mark
     from services.dashboard.options import DashboardOptions
     from services.dashboard.pages import Pages
     from services.warehouse.analysis import Analysis
@@ -49,6 +51,7 @@ class Findings:
     heat: HeatMap | None
     cold: ColdDays | None
     page: SharePage | None
+    marks: tuple[Mark, ...] | None
     errors: tuple[StoreUnavailable, ...]
 
 
@@ -138,15 +141,19 @@ async def _find(analysis: Analysis, form: ShareForm, after: ShareCursor | None) 
     assert query is not None
     assert period is not None
     answers = Answers()
-    sums, timeline, spread, heat, cold, page = await asyncio.gather(
-        answers.of(analysis.sums(query)),
-        answers.of(analysis.timeline(query, period.step_seconds)),
-        answers.of(analysis.spread(query)),
-        answers.of(analysis.heat(query, period.heat_seconds)),
-        answers.of(analysis.cold_days(query)),
-        answers.of(analysis.page(query, after, most=PAGE_ROWS)),
+    marks = answers.of(period_marks(analysis, query.start, query.end, pool=query.pool, worker=query.worker))
+    (sums, timeline, spread, heat, cold, page), told = await asyncio.gather(
+        asyncio.gather(
+            answers.of(analysis.sums(query)),
+            answers.of(analysis.timeline(query, period.step_seconds)),
+            answers.of(analysis.spread(query)),
+            answers.of(analysis.heat(query, period.heat_seconds)),
+            answers.of(analysis.cold_days(query)),
+            answers.of(analysis.page(query, after, most=PAGE_ROWS)),
+        ),
+        marks,
     )
-    return Findings(sums, timeline, spread, heat, cold, page, tuple(answers.errors))
+    return Findings(sums, timeline, spread, heat, cold, page, told, tuple(answers.errors))
 
 
 def _shown(form: ShareForm, findings: Findings | None) -> dict[str, Any]:
@@ -155,11 +162,12 @@ def _shown(form: ShareForm, findings: Findings | None) -> dict[str, Any]:
         return {"findings": None}
     line, spread, page = findings.timeline, findings.spread, findings.page
     period = (form.query.start, form.query.end) if form.query else (0, 0)
+    marks = findings.marks or ()
     return {
         "findings": findings,
-        "hash_rate_chart": hash_rate_chart(line) if line else None,
-        "acceptance_chart": acceptance_chart(line) if line else None,
-        "reasons_chart": reasons_chart(line) if line else None,
+        "hash_rate_chart": replace(hash_rate_chart(line), marks=marks) if line else None,
+        "acceptance_chart": replace(acceptance_chart(line), marks=marks) if line else None,
+        "reasons_chart": replace(reasons_chart(line), marks=marks) if line else None,
         "spread_chart": spread_chart(spread) if spread else None,
         "luck": luck_words(spread) if spread else "",
         "heat": heat_table(findings.heat, *period) if findings.heat and findings.heat.rows else None,
@@ -183,6 +191,7 @@ def _told(findings: Findings) -> dict[str, Any]:
         "spread": findings.spread,
         "heat": findings.heat,
         "cold": findings.cold,
+        "marks": findings.marks,
     }
 
 

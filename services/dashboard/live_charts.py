@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from services.dashboard.charts import Chart, Mark, Trace
+from services.dashboard.charts import Chart, Trace
 from services.dashboard.kept import Kept
-from services.warehouse.blocks import candidates_between
-from services.warehouse.pool_history import pool_changes
+from services.dashboard.marks import period_marks
 from services.warehouse.pool_timelines import PoolStep, pool_timelines
 from services.warehouse.share_query import ShareQuery
 
@@ -28,7 +27,6 @@ DEFAULT_SPAN: Final = "1h"
 _MOST_WORKERS: Final = 8
 _MOST_POOLS: Final = 8
 _MOST_REASONS: Final = 5
-_MOST_MARKS: Final = 50
 _REASON_INKS: Final = ("bad", "warning", "4", "6", "8", "muted")
 
 
@@ -64,23 +62,18 @@ class LiveHistory:
         seconds, step = SPANS[span]
         start = end - seconds
         query = ShareQuery(start, end)
-        pools, heat, changes, blocks = await asyncio.gather(
+        pools, heat, marks = await asyncio.gather(
             pool_timelines(self._analysis, query, step),
             self._analysis.heat(query, step * _WORKER_STEPS, most=_MOST_WORKERS),
-            pool_changes(self._analysis, start, end, most=_MOST_MARKS),
-            candidates_between(self._analysis, start, end, most=_MOST_MARKS),
+            period_marks(self._analysis, start, end),
         )
-        moves = [
-            Mark(one.at, f"{one.pool_label}: {one.pool_before} to {one.pool}") for one in reversed(changes) if one.moved
-        ]
-        marks = (*moves, *(Mark(one.at, f"block candidate {one.height} of {one.worker}", "good") for one in blocks))
         count = (end - start) // step
         return LiveCharts(
             span,
             end,
             Chart(start, step, _pool_traces(pools, count), "H/s", marks=marks),
             Chart(heat.start, heat.step_seconds, _worker_traces(heat), "H/s", marks=marks),
-            Chart(start, step, _verdict_traces(pools.values(), count), stacked=True),
+            Chart(start, step, _verdict_traces(pools.values(), count), stacked=True, marks=marks),
         )
 
 

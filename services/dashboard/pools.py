@@ -13,6 +13,7 @@ from fastapi.responses import PlainTextResponse, Response
 from services.dashboard import quantities
 from services.dashboard.answers import Answers
 from services.dashboard.charts import Chart, Mark, Trace
+from services.dashboard.marks import reload_marks
 from services.dashboard.pages import NOT_STORED
 from services.dashboard.periods import PERIODS, Period, PeriodError, asked_period
 from services.dashboard.share_charts import hash_rates
@@ -26,6 +27,7 @@ from services.warehouse.pool_history import (
     pool_steps,
     told_since,
 )
+from services.warehouse.reload_history import reloads
 from services.warehouse.share_query import ShareQuery
 
 if TYPE_CHECKING:
@@ -84,19 +86,20 @@ def router(options: DashboardOptions, analysis: Analysis, pages: Pages) -> APIRo
             text = mistake or trouble(answers.errors[0], options.clickhouse).sentence
             body, status = msgspec.json.encode({"error": text}), 400 if mistake else 503
             return Response(body, status, NOT_STORED, "application/json")
-        shown = {name: facts[name] for name in ("period", "changes", "addresses", "since")}
+        shown = {name: facts[name] for name in ("period", "changes", "addresses", "since", "reloads")}
         return Response(msgspec.json.encode(shown), 200, NOT_STORED, "application/json")
 
     return routes
 
 
 async def _facts(analysis: Analysis, answers: Answers, period: Period, now: int) -> dict[str, Any]:
-    proxies, changes, steps, addresses, since = await asyncio.gather(
+    proxies, changes, steps, addresses, since, told = await asyncio.gather(
         answers.of(living_proxies(analysis, now)),
         answers.of(pool_changes(analysis, period.start, period.end)),
         answers.of(pool_steps(analysis, period.start, period.end, period.step_seconds)),
         answers.of(pool_addresses(analysis, period.start, period.end)),
         answers.of(told_since(analysis)),
+        answers.of(reloads(analysis, period.start, period.end)),
     )
     if addresses is None or answers.errors:
         return {}
@@ -116,13 +119,14 @@ async def _facts(analysis: Analysis, answers: Answers, period: Period, now: int)
         "steps": steps,
         "addresses": addresses,
         "since": since,
+        "reloads": told,
         "lines": dict(zip(labels, lines, strict=True)),
     }
 
 
 def _charted(facts: dict[str, Any]) -> dict[str, Any]:
     period, steps, lines = facts["period"], facts["steps"], facts["lines"]
-    marks = _marks(facts["changes"])
+    marks = (*_marks(facts["changes"]), *reload_marks(facts["reloads"]))
     rates = [
         Trace(label, tuple(hash_rates(line)), str(number), "line")
         for number, (label, line) in enumerate(lines.items(), 1)

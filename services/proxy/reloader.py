@@ -53,10 +53,10 @@ class Reloader:
         self._one_at_a_time = asyncio.Lock()
         self._leaving: dict[Listener, asyncio.Task[None]] = {}
 
-    async def run(self) -> None:
-        """Reloads whenever that is asked for, until it is cancelled."""
+    async def run(self, tell: Callable[[ReloadOutcome], None]) -> None:
+        """Reloads whenever that is asked for on this machine, and tells what became of it, until it is cancelled."""
         while True:
-            await self.reload(await self._reloading.asked())
+            tell(await self.reload(await self._reloading.asked()))
 
     async def reload(self, cause: str) -> ReloadOutcome:
         """Reads the configuration anew and goes over to it. Never raises: the outcome says why it was refused."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import structlog
 
@@ -51,6 +52,10 @@ class RevisionFollower:
                 log.exception("revisions_failed")
             await asyncio.sleep(EVERY_SECONDS)
 
+    def tell(self, outcome: ReloadOutcome) -> None:
+        """A reload that nobody asked for by ClickHouse: written down as one of its own, for those who look back."""
+        self._unsent.append(self._answer(str(uuid4()), outcome))
+
     async def close(self) -> None:
         """Lets go of ClickHouse."""
         await self._revisions.close()
@@ -63,21 +68,20 @@ class RevisionFollower:
             # One reload does for all: each of them was written before it began.
             log.info("reload_asked", by=[revision.requested_by for revision in new])
             outcome = await self._reload("api")
-            now_ms = time.time_ns() // 1_000_000
-            self._unsent += [
-                RevisionAnswer(
-                    revision=revision.revision,
-                    answered_ms=now_ms,
-                    proxy=self._proxy,
-                    instance=self._instance,
-                    applied=outcome.applied,
-                    changed_pools=outcome.changed_pools,
-                    error=outcome.note,
-                )
-                for revision in new
-            ]
+            self._unsent += [self._answer(revision.revision, outcome) for revision in new]
         self._followed = {revision.revision for revision in found}
         self._seen_until = asked_at
+
+    def _answer(self, revision: str, outcome: ReloadOutcome) -> RevisionAnswer:
+        return RevisionAnswer(
+            revision=revision,
+            answered_ms=time.time_ns() // 1_000_000,
+            proxy=self._proxy,
+            instance=self._instance,
+            applied=outcome.applied,
+            changed_pools=outcome.changed_pools,
+            error=outcome.note,
+        )
 
     async def _send(self) -> None:
         while self._unsent:

@@ -129,7 +129,7 @@ class Proxy:
         options, instance = self._options, str(self.spool.segment)
         self.reloader = Reloader(options, reloading, self.listeners, self._listener, self._gate, self._metrics)
         self._follower = RevisionFollower(options.name, instance, options.clickhouse.everywhere, self.reloader.reload)
-        self._begin(self.reloader.run(), self._follower.run())
+        self._begin(self.reloader.run(self._follower.tell), self._follower.run())
 
     def _pools_and_miners(self) -> list[tuple[Pool, int]]:
         return [(listener.pool, len(listener.connections)) for listener in self.listeners.values()]

@@ -21,8 +21,10 @@ from services.proxy.server import Proxy
 from services.tests.proxy.scripted_pool import ScriptedPool
 from services.tests.serving import running_app
 from services.tests.warehouse.test_proxies import make_heartbeat
+from services.warehouse.analysis import Analysis
 from services.warehouse.proxy_state import StateWriter
 from services.warehouse.queries import Queries, StoreUnavailable
+from services.warehouse.reload_history import reloads
 from services.warehouse.revisions import Revisions
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ class Replica:
             name, pools, folder / name, store, host="127.0.0.1", metrics_port=0, drain_seconds=0.5
         )
         self.options = self.file
-        self.proxy = Proxy(self.file, Reloading(self._load))
+        self.reloading = Reloading(self._load)
+        self.proxy = Proxy(self.file, self.reloading)
 
     def _load(self) -> ProxyOptions:
         if isinstance(self.file, Exception):
@@ -113,6 +116,30 @@ async def test_every_replica_answers_for_itself(
         ("applied", [], ""),
         ("refused", [], "config.toml: pools.normal.host: missing"),
     ]
+
+
+async def test_a_reload_asked_for_on_the_machine_itself_is_written_down_too(
+    store: ClickHouseAddress, tmp_path: Path
+) -> None:
+    analysis, now = Analysis(store), int(time.time())
+    async with ScriptedPool() as pool:
+        one = Replica("one", tmp_path, store, pool)
+        async with one.proxy:
+            one.file = replace(one.options, pools=(replace(one.options.pools[0], user="other"),))
+            one.reloading.ask("file")
+            async with asyncio.timeout(60):
+                while not (told := await reloads(analysis, now - 60, now + 3600)):
+                    await asyncio.sleep(0.1)
+            assert [(found.proxies, found.changed_pools, found.refusal) for found in told] == [
+                (("one",), ("normal",), "")
+            ]
+            one.file = ConfigurationRefused("config.toml: pools.normal.host: missing")
+            one.reloading.ask("signal")
+            async with asyncio.timeout(60):
+                while not (told := await reloads(analysis, now - 60, now + 3600))[0].refusal:
+                    await asyncio.sleep(0.1)
+            assert told[0].refusal == "config.toml: pools.normal.host: missing"
+    await analysis.close()
 
 
 async def test_a_replica_that_has_just_died_is_silent(
