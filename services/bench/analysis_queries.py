@@ -2,8 +2,9 @@
 
 The reference is a sum over one column of all shares of the same period, through the same client in the same run: what
 any question of raw shares costs at least. The figure is the best of several, as other load on the machine only adds.
-An export's rate and what this process needs for it are told as well.
-Run: python -m services.bench.analysis_queries [--millions N]
+An export's rate and what this process needs for it are told as well. With --data the shares stay, and are drawn only
+where there are none yet; --draw does no more than that.
+Run: python -m services.bench.analysis_queries [--millions N] [--data DIR [--draw]] [--export-hours N]
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import argparse
 import asyncio
 import resource
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from services.bench.empty_clickhouse import empty_clickhouse
 from services.bench.generate_shares import bar, generate
 from services.warehouse.analysis import Analysis
+from services.warehouse.migrate import migrate
 from services.warehouse.share_export import ExportFormat, ShareExport
 from services.warehouse.share_query import ShareQuery
 
@@ -65,10 +68,10 @@ async def questions(address: ClickHouseAddress, end: int, times: int) -> None:
     await analysis.close()
 
 
-async def exports(address: ClickHouseAddress, end: int) -> None:
-    day = ShareQuery(end - 86_400, end)
+async def exports(address: ClickHouseAddress, end: int, hours: float) -> None:
+    asked = ShareQuery(end - int(hours * 3600), end)
     for form in get_args(ExportFormat):
-        export = ShareExport(address, day, form)
+        export = ShareExport(address, asked, form)
         began = time.perf_counter()
         rows = await export.count()
         size = 0
@@ -80,18 +83,34 @@ async def exports(address: ClickHouseAddress, end: int) -> None:
     print(f"  this process needed at most {most:.0f} MiB")
 
 
+async def drawn_before(address: ClickHouseAddress) -> tuple[int, int]:
+    """How many shares there are, and the end of their week, unix seconds."""
+    await migrate(address)
+    analysis = Analysis(address, deadline_seconds=120)
+    ((count, last),) = await analysis.rows("SELECT count(), toUnixTimestamp(max(ts)) FROM shares", {})
+    await analysis.close()
+    return count, last + 1
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millions", type=float, default=10, help="shares to draw over a week, in millions")
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--export-hours", type=float, default=24, help="the last so many of them are exported")
+    parser.add_argument("--data", type=Path, default=None, help="a folder of ClickHouse's data that stays")
+    parser.add_argument("--draw", action="store_true", help="with --data: ask nothing")
     asked = parser.parse_args()
-    with empty_clickhouse(core=0) as address:
-        end = int(time.time())
-        drawn = int(asked.millions * MILLION)
-        await generate(address, shares=drawn, days=7, workers=WORKERS, end=end, progress=bar)
-        print(f"\n{drawn:,} shares drawn, of {WORKERS} workers, over 7 days")
-        await questions(address, end, asked.times)
-        await exports(address, end)
+    with empty_clickhouse(core=0, data=asked.data) as address:
+        count, end = await drawn_before(address)
+        if not count:
+            end = int(time.time())
+            drawn = int(asked.millions * MILLION)
+            await generate(address, shares=drawn, days=7, workers=WORKERS, end=end, progress=bar)
+            count, _ = await drawn_before(address)
+        print(f"\n{count:,} shares of {WORKERS} workers, over 7 days")
+        if not asked.draw:
+            await questions(address, end, asked.times)
+            await exports(address, end, asked.export_hours)
 
 
 if __name__ == "__main__":
