@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.staticfiles import StaticFiles
 
 from services.dashboard import analytics, blocks, exports, happenings, live, login, pools, stats, storage, workers
+from services.dashboard.assets import PLACE, Assets
 from services.dashboard.attempts import Attempts
 from services.dashboard.guard import GuardMiddleware
 from services.dashboard.live_charts import LiveHistory
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
     from services.dashboard.options import DashboardOptions
 
-_ROOM = Path(__file__).parent
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
     " connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -49,7 +47,8 @@ def create_app(options: DashboardOptions) -> FastAPI:
     overview = Overview(queries, options, kept_yesterday(analysis).at_once)
     stream = ViewStream(overview.look, options.interval_seconds)
     feed = Feed(queries)
-    pages = Pages()
+    assets = Assets()
+    pages = Pages(assets.path)
     credentials = Credentials(options.password, options.tokens)
     attempts = Attempts()
 
@@ -81,7 +80,7 @@ def create_app(options: DashboardOptions) -> FastAPI:
     async def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok"}, headers=NOT_STORED)
 
-    app.mount("/static", StaticFiles(directory=_ROOM / "static"), name="static")
+    app.mount(PLACE, assets)
     return app
 
 

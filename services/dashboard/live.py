@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 from fastapi.sse import EventSourceResponse
 
 from services.dashboard.connect import stratum_lines
@@ -20,12 +20,15 @@ from services.dashboard.miners import STATES
 from services.dashboard.pages import NOT_STORED
 from services.dashboard.pool_cards import FIELDS
 from services.dashboard.tiles import TILES
-from services.dashboard.trends import NO_TREND, Trends
+from services.dashboard.trends import NO_TREND, Trend, Trends
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.dashboard.kept import Kept
     from services.dashboard.options import DashboardOptions
     from services.dashboard.pages import Pages
+    from services.dashboard.view import View
     from services.dashboard.view_stream import ViewStream
 
 _NUMBERS: Final = frozenset(
@@ -39,40 +42,26 @@ def router(
     """`/`, `/events`, `/charts` and `/trends`."""
     routes = APIRouter()
 
-    @routes.get("/")
-    async def live(request: Request) -> HTMLResponse:
+    async def facts(request: Request) -> dict[str, Any]:
         lines, note = stratum_lines(options.stratum, host_name(request.headers.get("host", "")))
         span, now = _span(request), int(time.time())
         view, charts = await asyncio.gather(stream.view(), history.soon(span, now))
-        asked = MinerFilter.of(request.query_params)
-        chosen = asked.chosen(view.miners.values())
-        page = min(asked.page, max(1, -(-len(chosen) // PAGE_ROWS)))
-        shown = chosen[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
         drawn = trends.at_once(now)
-        return pages.answer(
-            request,
-            "live.html",
-            view=view,
-            tiles=TILES,
-            columns=COLUMNS,
-            numbers=_NUMBERS,
-            fields=FIELDS,
-            states=STATES,
-            asked=asked,
-            matching=len(chosen),
-            folded=sum(miner.state == "left" for miner in view.miners.values()) if not asked.state else 0,
-            page=page,
-            last_page=max(1, -(-len(chosen) // PAGE_ROWS)),
-            rows=[
-                (miner, miner_cells(miner, int(view.now)), drawn.rows.get(miner.key, NO_TREND) if drawn else NO_TREND)
-                for miner in shown
-            ],
-            span=span,
-            spans=SPANS,
-            charts=charts,
-            stratum=lines,
-            stratum_note=note,
-        )
+        return {
+            **_table(MinerFilter.of(request.query_params), view, drawn.rows if drawn else {}),
+            "view": view,
+            "tiles": TILES,
+            "fields": FIELDS,
+            "span": span,
+            "spans": SPANS,
+            "charts": charts,
+            "stratum": lines,
+            "stratum_note": note,
+        }
+
+    @routes.get("/")
+    async def live(request: Request) -> Response:
+        return pages.streamed(request, "live_shell.html", "live.html", facts)
 
     @routes.get("/events")
     async def events() -> Response:
@@ -91,6 +80,27 @@ def router(
         return Response(msgspec.json.encode(found), media_type="application/json", headers=NOT_STORED)
 
     return routes
+
+
+def _table(asked: MinerFilter, view: View, drawn: Mapping[str, Trend]) -> dict[str, Any]:
+    """The miners that were asked for, a page of them."""
+    chosen = asked.chosen(view.miners.values())
+    last_page = max(1, -(-len(chosen) // PAGE_ROWS))
+    page = min(asked.page, last_page)
+    return {
+        "columns": COLUMNS,
+        "numbers": _NUMBERS,
+        "states": STATES,
+        "asked": asked,
+        "matching": len(chosen),
+        "folded": sum(miner.state == "left" for miner in view.miners.values()) if not asked.state else 0,
+        "page": page,
+        "last_page": last_page,
+        "rows": [
+            (miner, miner_cells(miner, int(view.now)), drawn.get(miner.key, NO_TREND))
+            for miner in chosen[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+        ],
+    }
 
 
 def _span(request: Request) -> str:

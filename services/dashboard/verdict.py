@@ -118,7 +118,11 @@ def outage_verdict(outage: Outage, figures: Figures | None, clickhouse: ClickHou
 def _nobody(figures: Figures) -> Verdict:
     if figures.proxies:
         return Verdict("empty", "Ready, and no miner yet.", "No share has come in the last 24 hours.")
-    return Verdict("empty", "No miner yet, and no proxy.", "No proxy told of itself in the last 24 hours: start one.")
+    return Verdict(
+        "empty",
+        "No miner yet, and no proxy.",
+        "No proxy told of itself in the last 24 hours. Start one: sharehouse proxy, or all of it with sharehouse up.",
+    )
 
 
 def _none_active(figures: Figures) -> Verdict:

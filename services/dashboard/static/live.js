@@ -6,6 +6,8 @@ import { charts, copyText, setClock } from "./page.js";
 const byId = (id) => document.getElementById(id);
 const connection = byId("connection");
 const pause = byId("pause");
+const lostSection = document.querySelector(".lost");
+const main = byId("main");
 const pools = document.querySelector("[data-pools]").dataset.pools;
 const cells = new Map([...document.querySelectorAll("[data-cell]")].map((cell) => [cell.dataset.cell, cell]));
 const form = document.querySelector("form.filter");
@@ -42,10 +44,11 @@ function patch(view, replaces) {
   }
   if (replaces) table.replace(view.miners);
   else table.patch(view.miners, view.gone);
-  document.body.dataset.state = view.state;
+  document.documentElement.classList.remove("starting");
+  main.dataset.state = view.state;
   document.title = view.title;
-  document.body.classList.toggle("empty", table.miners.size === 0);
-  document.body.classList.toggle("away", view.state === "away");
+  main.classList.toggle("empty", table.miners.size === 0);
+  main.classList.toggle("away", view.state === "away");
   link = view.cells.link?.text ?? link;
   // The server does not let the page wait for charts that take their time.
   if (chartsAt === null) chartsAt = drawn() ? view.charts_at : 0;
@@ -81,22 +84,31 @@ function took(name, data) {
 
 // --- how the page stands to the server
 
+// What stands there is read aloud when it changes.
+function tell(text) {
+  if (connection.textContent !== text) connection.textContent = text;
+}
+
 function said() {
-  connection.textContent = paused ? "Paused" : link;
-  connection.classList.toggle("live", !paused && document.body.dataset.state !== "away");
+  tell(paused ? "Paused" : link);
+  connection.classList.toggle("live", !paused && main.dataset.state !== "away");
   staleness();
 }
 
 function lost(text) {
-  connection.textContent = text;
+  tell(text);
   connection.classList.remove("live");
 }
 
 function staleness() {
   const silence = (Date.now() - lastEvent) / 1000;
   const stale = lastEvent > 0 && silence > patience;
-  document.body.classList.toggle("stale", stale);
-  if (stale) lost(`Stale: the dashboard was last heard ${duration(silence)} ago`);
+  main.classList.toggle("stale", stale);
+  connection.classList.toggle("stale", stale);
+  lostSection.hidden = !stale;
+  if (!stale) return;
+  lost("Stale");
+  byId("silence").textContent = duration(silence);
 }
 
 async function again() {
@@ -113,7 +125,7 @@ function listen() {
   const events = new EventSource("events");
   for (const name of ["view", "patch"]) events.addEventListener(name, (event) => took(name, event.data));
   events.addEventListener("error", () => {
-    lost("Connection lost, trying again");
+    if (!main.classList.contains("stale")) lost("Connection lost, trying again");
     // A browser gives up after an HTTP error; this page does not, unless it has to log in again.
     if (events.readyState === EventSource.CLOSED) setTimeout(again, 3000);
   });
@@ -237,6 +249,8 @@ table.columns.forEach((column, index) => {
 for (const column of hidden) table.show(column, false);
 document.querySelector(".miners .tools").hidden = false;
 
+// The server sent the head of the page before it knew how things are.
+document.title = main.dataset.title;
 connection.textContent = "Connecting";
 setInterval(() => {
   staleness();

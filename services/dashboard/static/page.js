@@ -2,6 +2,12 @@
 import { Chart } from "./chart.js";
 import { duration, local, utc } from "./formats.js";
 
+// What the server drew is shown first; scripts that came early would hold it up. A page in the background is not painted.
+await new Promise((painted) => {
+  requestAnimationFrame(() => setTimeout(painted));
+  setTimeout(painted, 300);
+});
+
 let clockOffset = 0; // the server's clock less this machine's, in seconds
 
 // Sets the clock by the server's, so that "12 s ago" is right where this machine's is not.

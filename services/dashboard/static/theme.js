@@ -1,4 +1,4 @@
-// Loaded before the body is drawn, so that a chosen theme never flashes the other one.
+// Runs before the body is drawn, so that a chosen theme never flashes the other one.
 "use strict";
 {
   const root = document.documentElement;
@@ -15,6 +15,9 @@
     else delete root.dataset.theme;
   };
   apply(stored());
+  // What waits for a page's scripts waits no longer where they do not come.
+  root.classList.add("starting");
+  setTimeout(() => root.classList.remove("starting"), 3000);
 
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");

@@ -164,10 +164,10 @@ async def the_database_hangs_dies_and_comes_back(page: Page, url: str, stack: St
     os.kill(database, signal.SIGSTOP)
     await expect(page.locator("#connection")).to_have_text("Database too slow", timeout=PATIENT)
     await expect(page.locator(".sentence")).to_contain_text("The database has been too slow for this page since")
-    await expect(page.locator("body")).to_have_class(re.compile("away"))
+    await expect(page.locator("main")).to_have_class(re.compile("away"))
     # It is killed while it hangs, and what runs the stack starts it again.
     os.kill(database, signal.SIGKILL)
     await expect(page.locator("#connection")).to_have_text("Live", timeout=PATIENT)
     await expect(page.locator(".sentence")).to_have_text(WORKING, timeout=PATIENT)
-    await expect(page.locator("body")).not_to_have_class(re.compile("away"))
+    await expect(page.locator("main")).not_to_have_class(re.compile("away"))
     await expect(accepted).not_to_have_text(before, timeout=PATIENT)
