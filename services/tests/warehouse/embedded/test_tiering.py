@@ -49,7 +49,7 @@ class S3Process:
         environment = {**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
         with (self._folder / "weed.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(self.url, timeout=1).close()
@@ -59,7 +59,8 @@ class S3Process:
                 time.sleep(0.1)
             else:
                 return
-        raise TimeoutError("the S3 server does not answer")
+        self.kill()
+        raise TimeoutError(f"the S3 server does not answer: {(self._folder / 'weed.log').read_text()[-4000:]}")
 
     def kill(self) -> None:
         if self._process is not None:
