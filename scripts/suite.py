@@ -30,7 +30,7 @@ CI = os.environ.get("CI") == "true"
 def main(arguments: list[str]) -> int:
     """Run the named parts, or all of them; returns the exit code."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    wanted, for_pytest = arguments[:split] or [name for name in PARTS if name not in ON_REQUEST], arguments[split + 1 :]
+    wanted, for_pytest = arguments[:split] or list(PARTS), arguments[split + 1 :]
     unknown = [name for name in wanted if name not in PARTS]
     if unknown:
         print(f"test: no part is called {', '.join(unknown)}; there are: {' '.join(PARTS)}", file=sys.stderr)
@@ -128,8 +128,6 @@ GROUPS = (
 )
 # About half of the part browser's time.
 LONGEST_PAGES = ("test_analysis_browser.py", "test_demo_browser.py")
-# Run only where they are named.
-ON_REQUEST = ("docker",)
 
 
 def _files(mark: str) -> list[str]:
