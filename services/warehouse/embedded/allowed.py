@@ -7,37 +7,6 @@ from __future__ import annotations
 
 SELECTS = frozenset({"SelectWithUnionQuery", "SelectIntersectExceptQuery", "SelectQuery"})
 
-STATEMENTS = SELECTS | {
-    "AlterQuery",
-    "CheckQuery",
-    "CreateQuery",
-    "DeleteQuery",
-    "DescribeQuery",
-    "DropQuery",
-    "ExistsDatabaseQuery",
-    "ExistsTableQuery",
-    "ExistsViewQuery",
-    "Explain",
-    "InsertQuery",
-    "KillQueryQuery",
-    "OptimizeQuery",
-    "Rename",
-    "Set",
-    "ShowColumns",
-    "ShowCreateDatabaseQuery",
-    "ShowCreateTableQuery",
-    "ShowCreateViewQuery",
-    "ShowEngineQuery",
-    "ShowFunctions",
-    "ShowGrantsQuery",
-    "ShowIndexes",
-    "ShowProcesslistQuery",
-    "ShowTables",
-    "TruncateQuery",
-    "UpdateQuery",
-    "UseQuery",
-}
-
 # What a session that may only read runs.
 READS = SELECTS | {
     "CheckQuery",
@@ -60,6 +29,23 @@ READS = SELECTS | {
 
 # They change a session, besides those that make something temporary.
 OF_SESSIONS = frozenset({"Set", "UseQuery"})
+
+STATEMENTS = (
+    READS
+    | OF_SESSIONS
+    | {
+        "AlterQuery",
+        "CreateQuery",
+        "DeleteQuery",
+        "DropQuery",
+        "InsertQuery",
+        "KillQueryQuery",
+        "OptimizeQuery",
+        "Rename",
+        "TruncateQuery",
+        "UpdateQuery",
+    }
+)
 
 # ColumnsApplyTransformer is left out on purpose: the tree does not show which function it applies.
 PARTS = frozenset(
