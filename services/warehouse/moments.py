@@ -1,4 +1,4 @@
-"""Moments of a statement as bound parameters, and conditions that a moment lies in some of its stretches of time.
+"""Moments of a statement as bound parameters, and conditions that a moment lies in some of its spans of time.
 
 Bound, because the text of a statement then stays the same from second to second: who has looked into it once, as the
 embedded server's guard does, need not do so again.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-Stretch = tuple[int, int]
+Span = tuple[int, int]
 """[start, end), unix seconds."""
 
 
@@ -32,10 +32,10 @@ class Moments:
         return {name: second for second, name in self._names.items()}
 
 
-def merged(stretches: Iterable[Stretch]) -> list[Stretch]:
-    """The same time in the fewest stretches, in order."""
-    found: list[Stretch] = []
-    for start, end in sorted(stretches):
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The same time in the fewest spans, in order."""
+    found: list[Span] = []
+    for start, end in sorted(spans):
         if found and start <= found[-1][1]:
             found[-1] = (found[-1][0], max(end, found[-1][1]))
         else:
@@ -43,7 +43,7 @@ def merged(stretches: Iterable[Stretch]) -> list[Stretch]:
     return found
 
 
-def within(column: str, own: Sequence[Stretch], known: Sequence[Stretch], moment: Callable[[int], str]) -> str:
+def within(column: str, own: Sequence[Span], known: Sequence[Span], moment: Callable[[int], str]) -> str:
     """SQL: whether `column` lies in one of `own`, where it is known to lie in one of `known` (none: nothing is known).
 
     Both are merged, and `own` a part of `known`: what that says already is not asked again, for each comparison costs

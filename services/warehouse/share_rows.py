@@ -16,7 +16,7 @@ from services.warehouse.windows import pieces
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from services.warehouse.moments import Moments, Stretch
+    from services.warehouse.moments import Moments, Span
     from services.warehouse.windows import Source
 
 # The column that says when, and a moment of its type, of unix seconds.
@@ -60,13 +60,13 @@ ACCEPTED: Final = Columns(
 """Accepted shares alone."""
 
 
-def share_rows(windows: Sequence[Stretch], columns: Columns, moments: Moments, filters: str = "") -> str:
+def share_rows(windows: Sequence[Span], columns: Columns, moments: Moments, filters: str = "") -> str:
     """SQL: pool_label, worker, the columns, and w0, w1, ... for each share or bucket that lies in any of `windows`.
 
     Windows are half open, in unix seconds. Binds `moments`.
     """
-    of_source: dict[Source, list[list[Stretch]]] = {}
-    by_day: list[list[Stretch]] = [[] for _ in windows]
+    of_source: dict[Source, list[list[Span]]] = {}
+    by_day: list[list[Span]] = [[] for _ in windows]
     for number, (start, end) in enumerate(windows):
         for piece in pieces(start, end, by_day=True):
             if piece.source == "shares_1d":
@@ -104,22 +104,20 @@ class _Part:
     marks: tuple[str, ...]
 
 
-def _part(
-    source: Source, stretches: Sequence[Sequence[Stretch]], by_day: Sequence[Sequence[Stretch]], moments: Moments
-) -> _Part:
+def _part(source: Source, spans: Sequence[Sequence[Span]], by_day: Sequence[Sequence[Span]], moments: Moments) -> _Part:
     column, moment = _TIMES[source]
 
-    def inside(own: Sequence[Stretch], known: Sequence[Stretch] = ()) -> str:
+    def inside(own: Sequence[Span], known: Sequence[Span] = ()) -> str:
         return within(column, own, known, lambda second: moment.format(moments.parameter(second)))
 
-    own = [merged(one) for one in stretches]
-    scanned = merged(stretch for one in stretches for stretch in one)
+    own = [merged(one) for one in spans]
+    scanned = merged(span for one in spans for span in one)
     if source == "shares_1d":
         marks = [f"{column} >= {_DAYS_BEGIN} AND ({inside(one)})" for one in own]
         return _Part(source, f"{column} >= {_DAYS_BEGIN} AND ({inside(scanned)})", tuple(marks))
     if source == "shares_1h" and any(by_day):
         days = [merged(one) for one in by_day]
-        early = merged(stretch for one in by_day for stretch in one)
+        early = merged(span for one in by_day for span in one)
         marks = [
             f"{inside(one)} OR {column} < {_DAYS_BEGIN} AND ({inside(day)})" for one, day in zip(own, days, strict=True)
         ]

@@ -11,7 +11,7 @@ from services.warehouse.share_rows import ACCEPTED, Columns, share_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.warehouse.moments import Stretch
+    from services.warehouse.moments import Span
 
 DAY_SECONDS: Final = 86_400
 _SUMS: Final = "sumIf(shares, w{n}), sumIf(credited, w{n}), sumIf(actual, w{n})"
@@ -44,7 +44,7 @@ Statement = tuple[str, dict[str, int]]
 """SQL, and what it binds beside the filters' values."""
 
 
-def sums_by_worker(windows: Sequence[Stretch], filters: str) -> Statement:
+def sums_by_worker(windows: Sequence[Span], filters: str) -> Statement:
     """Rows: worker; shares, credited and actual of each window; the last share in unix ms. By name.
 
     A worker without an accepted share in any of them has no row.
@@ -57,7 +57,7 @@ def sums_by_worker(windows: Sequence[Stretch], filters: str) -> Statement:
     return sql, moments.bound
 
 
-def sums_over_all(windows: Sequence[Stretch], seen: int, ok_since: int, filters: str) -> Statement:
+def sums_over_all(windows: Sequence[Span], seen: int, ok_since: int, filters: str) -> Statement:
     """One row: shares, credited and actual of each window; of the window number `seen`: how many workers had a share,
     how many of those had one later than `ok_since` (unix seconds), and the pools' labels, sorted.
     """

@@ -5,9 +5,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.warehouse.moments import Moments, Stretch, merged, within
+from services.warehouse.moments import Moments, Span, merged, within
 
-stretches = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 10)).map(lambda one: (one[0], one[0] + one[1])))
+spans = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 10)).map(lambda one: (one[0], one[0] + one[1])))
 
 
 def holds(condition: str, moments: Moments, second: int) -> bool:
@@ -16,8 +16,8 @@ def holds(condition: str, moments: Moments, second: int) -> bool:
     return bool(eval(text.replace(" AND ", " and ").replace(" OR ", " or "), {"s": second}))
 
 
-@given(stretches)
-def test_merged_is_the_same_time_in_the_fewest_stretches(given_ones: list[Stretch]) -> None:
+@given(spans)
+def test_merged_is_the_same_time_in_the_fewest_stretches(given_ones: list[Span]) -> None:
     found = merged(given_ones)
     assert all(start < end for start, end in found)
     assert all(before[1] < after[0] for before, after in zip(found, found[1:], strict=False))
@@ -25,8 +25,8 @@ def test_merged_is_the_same_time_in_the_fewest_stretches(given_ones: list[Stretc
         assert any(a <= second < b for a, b in found) == any(a <= second < b for a, b in given_ones)
 
 
-@given(stretches, stretches)
-def test_what_is_known_already_is_not_asked_again(own: list[Stretch], others: list[Stretch]) -> None:
+@given(spans, spans)
+def test_what_is_known_already_is_not_asked_again(own: list[Span], others: list[Span]) -> None:
     known, moments = merged(own + others), Moments()
     alone = within("s", merged(own), (), moments.parameter)
     among = within("s", merged(own), known, moments.parameter)
