@@ -1,20 +1,26 @@
 """One batch into ClickHouse, exactly once: the same bytes under the same token at every attempt.
 
-Every INSERT pins the settings that this rests on. A repeated batch is dropped by each table that has it, roll-ups too;
-so a repeat also gives a roll-up what a crash between the tables kept from it.
+The first attempt is a plain INSERT. At a later one the server's "taken" proves nothing. It notes a token before it
+stores the rows, and does not flush the note to disk (engine 26.9: MergeTreeSink::commitPart, MergeTreeDeduplicationLog;
+https://github.com/ClickHouse/ClickHouse/issues/111577), so
+- killed in between, it drops every repeat of rows that it does not have;
+- after a power cut it may have the rows and not the token;
+- and it remembers the last 100,000 tokens only.
 
-Two things a token cannot tell, and then the batch is compared, by segment and sequence numbers, with what the table
-already has, before any of it is sent:
-- It is remembered for the last 100,000 inserts only, so a batch that was first sent long ago may have lost it.
-- A data folder that was cloned, or restored from a backup, holds rows that its twin may have sent in other batches.
-  So ClickHouse is asked for rows of a segment before anything of it is sent by a process that did not write it, and
-  when nothing of it could be sent for a while.
+So the rows are asked for, by segment and sequence numbers, before a batch is sent again, and after. Under the first
+token an earlier attempt that is still at work does no harm; rows that are not there once the server has taken that
+token will never come by it, and go under the next. What such crashes leave of the roll-ups is mended afterwards.
+
+A data folder that was cloned, or restored from a backup, holds rows that its twin may have sent in other batches. So
+ClickHouse is asked for rows of a segment before anything of it is sent by a process that did not write it, and when
+nothing of it could be sent for a while.
+
+Jobs, blocks and candidates replace their like, so they need no token when they are repeated.
 """
 
 from __future__ import annotations
 
-import time
-from enum import Enum
+import asyncio
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +29,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from services.warehouse.rollup_repair import mend_roll_ups
 from services.warehouse.rowbinary import RowReader, Stream
+from services.warehouse.running_inserts import UnsettledError, none_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,9 +50,8 @@ INSERT_SETTINGS: Final = {
     # After a long outage one batch may span many days.
     "max_partitions_per_insert_block": 0,
 }
-TOKEN_SAFE_SECONDS: Final = 3600.0
-"""The deduplication window (100,000 inserts) lasts longer than this at 27 inserts a second."""
-TOKEN_SAFE_INSERTS: Final = 50_000
+_TOKENS: Final = 5
+"""How many may be used up by crashes before it is left to the next attempt."""
 
 # ClickHouse's codes for "this data cannot be read, now or ever" (src/Common/ErrorCodes.cpp).
 POISON_CODES: Final = frozenset(
@@ -83,11 +89,6 @@ class _Pieces:
             yield self._body[at : at + PIECE_BYTES]
 
 
-class Outcome(Enum):
-    DELIVERED = "delivered"
-    ALREADY_THERE = "already_there"
-
-
 class PoisonError(Exception):
     """ClickHouse will never take this batch: its data is bad. `code` is ClickHouse's."""
 
@@ -96,26 +97,38 @@ class PoisonError(Exception):
         self.code = code
 
 
-async def deliver(client: AsyncClient, batch: Batch, body: bytes, *, doubted: bool = False) -> Outcome:
-    """Returns once ClickHouse has the batch. Raises PoisonError, or what the client raises on anything transient.
+async def deliver(client: AsyncClient, batch: Batch, body: bytes, *, doubted: bool = False) -> None:
+    """Returns once ClickHouse has the batch. Raises PoisonError, UnsettledError, or what the client raises on anything
+    transient.
 
-    `doubted`: rows of this segment may have been sent in other batches (`seen_before`), so they are looked up first.
+    `doubted`: rows of this segment may have been sent in other batches (`seen_before`).
     """
-    if batch.stream is not Stream.SHARES or not (doubted or await _token_may_be_forgotten(client, batch)):
-        await _insert(client, batch, body, batch.token)
-        return Outcome.DELIVERED
-    present = await _present(client, batch)
-    rows = RowReader(body).shares()
-    missing = [row for seq, row in rows if seq not in present]
-    if len(missing) == len(rows):
-        await _insert(client, batch, body, batch.token)
-        return Outcome.DELIVERED
-    if missing:
-        # One day's part of a batch over midnight is there and the other's is not, or a twin sent some of it.
-        rest = b"".join(missing)
-        await _insert(client, batch, rest, f"{batch.token}-rest-{blake2b(rest, digest_size=8).hexdigest()}")
-    await mend_roll_ups(client, batch)
-    return Outcome.DELIVERED if missing else Outcome.ALREADY_THERE
+    if not batch.repeated and not doubted:
+        await _insert(client, batch, body, {"insert_deduplication_token": batch.token})
+    elif batch.stream is not Stream.SHARES:
+        await _insert(client, batch, body, {"insert_deduplicate": 0})
+    else:
+        await _complete(client, batch, body)
+
+
+async def _complete(client: AsyncClient, batch: Batch, body: bytes) -> None:
+    """Sends what ClickHouse has not, until it has all of it."""
+    looks: list[int] = []
+    for number in range(_TOKENS):
+        looks.append(await _present(client, batch))
+        if looks[-1] == batch.rows:
+            break
+        missing, token = body, batch.token
+        if looks != [0]:
+            missing = await _missing(client, batch, body)
+            token += f"-rest-{blake2b(missing, digest_size=8).hexdigest()}-{number}"
+            # Another token than an earlier attempt may still be at work under.
+            await none_running(client, batch.segment)
+        await _insert(client, batch, missing, {"insert_deduplication_token": token})
+    else:
+        raise UnsettledError(f"ClickHouse says that it has taken batch {batch.token}, and lacks shares of it")
+    if batch.repeated or looks != [0, batch.rows]:
+        await mend_roll_ups(client, batch)
 
 
 async def seen_before(client: AsyncClient, batch: Batch) -> bool:
@@ -139,14 +152,14 @@ async def seen_before(client: AsyncClient, batch: Batch) -> bool:
     return bool(latest)
 
 
-async def _insert(client: AsyncClient, batch: Batch, body: bytes, token: str) -> None:
+async def _insert(client: AsyncClient, batch: Batch, body: bytes, settings: dict[str, str | int]) -> None:
     try:
         await client.raw_insert(
             batch.stream.value,
             column_names=batch.columns,
             insert_block=body if len(body) <= PIECE_BYTES else _Pieces(body),
             fmt="RowBinary",
-            settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
+            settings=INSERT_SETTINGS | settings,
         )
     except ClickHouseError as error:
         code = error.code if isinstance(error, Error) else None
@@ -155,39 +168,31 @@ async def _insert(client: AsyncClient, batch: Batch, body: bytes, token: str) ->
         raise
 
 
-async def _token_may_be_forgotten(client: AsyncClient, batch: Batch) -> bool:
-    return (
-        abs(time.time() - batch.first_sent_ms / 1000) > TOKEN_SAFE_SECONDS
-        and await _inserts_since(client, batch) > TOKEN_SAFE_INSERTS
-    )
+_OF_BATCH: Final = """\
+FROM shares WHERE ts BETWEEN fromUnixTimestamp64Milli({first_ts:Int64}, 'UTC')
+    AND fromUnixTimestamp64Milli({last_ts:Int64}, 'UTC')
+    AND segment = {segment:UUID} AND seq BETWEEN {first:UInt64} AND {last:UInt64}"""
 
 
-async def _inserts_since(client: AsyncClient, batch: Batch) -> int:
-    """How many inserts into `shares` there were since the batch was first sent; rather too many than too few.
+def _bounds(batch: Batch) -> dict[str, int | str]:
+    return {
+        "first_ts": batch.first_ts_ms,
+        "last_ts": batch.last_ts_ms,
+        "segment": str(batch.segment),
+        "first": batch.first_seq,
+        "last": batch.last_seq,
+    }
 
-    Each takes a block number, and lies in a part that was written since; a merged part counts with all its blocks.
-    """
-    result = await client.query(
-        "SELECT if(countIf(recent) = 0, 0, max(max_block_number) - minIf(min_block_number, recent) + 1) FROM ("
-        "SELECT min_block_number, max_block_number, modification_time >= toDateTime({since:Int64}) AS recent"
-        " FROM system.parts WHERE database = currentDatabase() AND table = 'shares')",
-        # A minute's difference between the clocks does no harm.
-        parameters={"since": batch.first_sent_ms // 1000 - 60},
-    )
+
+async def _present(client: AsyncClient, batch: Batch) -> int:
+    """How many rows of the batch ClickHouse has."""
+    result = await client.query(f"SELECT uniqExact(seq) {_OF_BATCH}", parameters=_bounds(batch))
     return int(result.result_rows[0][0])
 
 
-async def _present(client: AsyncClient, batch: Batch) -> set[int]:
-    result = await client.query(
-        "SELECT seq FROM shares WHERE ts BETWEEN fromUnixTimestamp64Milli({first_ts:Int64}, 'UTC')"
-        " AND fromUnixTimestamp64Milli({last_ts:Int64}, 'UTC')"
-        " AND segment = {segment:UUID} AND seq BETWEEN {first:UInt64} AND {last:UInt64}",
-        parameters={
-            "first_ts": batch.first_ts_ms,
-            "last_ts": batch.last_ts_ms,
-            "segment": str(batch.segment),
-            "first": batch.first_seq,
-            "last": batch.last_seq,
-        },
-    )
-    return {int(row[0]) for row in result.result_rows}
+async def _missing(client: AsyncClient, batch: Batch, body: bytes) -> bytes:
+    """The rows of the batch that ClickHouse has not."""
+    result = await client.query(f"SELECT seq {_OF_BATCH}", parameters=_bounds(batch))
+    present = {int(row[0]) for row in result.result_rows}
+    rows = await asyncio.to_thread(RowReader(body).shares)
+    return b"".join([row for seq, row in rows if seq not in present])

@@ -19,7 +19,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
@@ -72,6 +72,8 @@ class Batch:
     first_sent_ms: int
     token: str
     """What ClickHouse knows a repeat by. It names the bounds: two copies of a segment may cut them differently."""
+    repeated: bool
+    """Whether it may have been sent before: it was begun already, by this process or one that is dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,7 @@ class Segment:
             return None
         number, columns, *others = row
         others[-1] = others[-1] or f"{self.id}-{stream.value}-{number}"
+        others.append(True)  # it may have been sent
         return Batch(self.id, number, stream, tuple(columns.split(",")), *others)
 
     def _begin(self, connection: sqlite3.Connection, stream: Stream, bounds: tuple[int, ...]) -> Batch:
@@ -328,7 +331,7 @@ class Segment:
             )
         batch = self._begun(connection, stream)
         assert batch is not None
-        return batch
+        return replace(batch, repeated=False)
 
     @staticmethod
     def _bounds(connection: sqlite3.Connection, stream: Stream, after: int, up_to: int) -> tuple[int, ...] | None:

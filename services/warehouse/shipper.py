@@ -21,8 +21,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from services.warehouse.client import cancellation_kept
 from services.warehouse.delivery import PoisonError, deliver, seen_before
 from services.warehouse.migrate import apply_migrations
-from services.warehouse.rollup_repair import RollUpUnsettledError
 from services.warehouse.rowbinary import Stream
+from services.warehouse.running_inserts import UnsettledError
 from services.warehouse.segment import Segment, SegmentClosedError
 from services.warehouse.segment_files import segment_paths
 from services.warehouse.setaside import set_aside
@@ -53,7 +53,7 @@ _LEFTOVERS_EVERY_SECONDS: Final = 2.0
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _LAST_ATTEMPT_SECONDS: Final = 1.0
-_TRANSIENT = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError, sqlite3.Error, RollUpUnsettledError)
+_TRANSIENT = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError, sqlite3.Error, UnsettledError)
 
 
 class Shipper:

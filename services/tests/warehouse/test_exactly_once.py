@@ -6,6 +6,7 @@ import asyncio
 import random
 import shutil
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +15,8 @@ from services.tests.waiting import until
 from services.tests.warehouse.rows import display_hash, make_job, make_share
 from services.tests.warehouse.shipping import ROOM, counts, stored_hashes
 from services.tests.warehouse.test_shipper import DAY_MS, begun, spooled
-from services.warehouse import delivery, rollup_repair
-from services.warehouse.delivery import Outcome, deliver
+from services.warehouse import rollup_repair
+from services.warehouse.delivery import deliver
 from services.warehouse.migrate import migrations
 from services.warehouse.segment import BATCH_ROWS
 from services.warehouse.segment_files import segment_paths
@@ -45,11 +46,9 @@ ROLLED_UP = (
 
 @pytest.fixture
 async def forgetful(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables that know the last three tokens, and a shipper that thinks so."""
+    """Tables that know the last three tokens."""
     for table in TABLES:
         await client.command(f"ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = {WINDOW}")
-    monkeypatch.setattr(delivery, "TOKEN_SAFE_SECONDS", -1.0)
-    monkeypatch.setattr(delivery, "TOKEN_SAFE_INSERTS", WINDOW)
     monkeypatch.setattr(rollup_repair, "PAUSE_SECONDS", 0.05)
 
 
@@ -103,11 +102,11 @@ async def test_a_batch_whose_token_was_forgotten_is_not_stored_twice(
     batch, body = begun(segment)
     await deliver(client, batch, body)
     everything = 300 + await age_out(client, folder, generator)
-    assert await deliver(client, batch, body) is Outcome.ALREADY_THERE
+    await deliver(client, replace(batch, repeated=True), body)
     assert await counts(client) == (everything,) * 4
     await assert_roll_ups_equal_raw(client)
     # The reason for all this: the token alone would not have told.
-    await delivery._insert(client, batch, body, batch.token)
+    await deliver(client, batch, body)
     assert (await counts(client))[0] == everything + 300
     segment.release()
 
@@ -129,7 +128,7 @@ async def test_a_roll_up_that_a_crash_left_behind_is_mended_when_the_token_is_fo
     lacking = await client.query(f"SELECT sum(accepted + rejected) FROM shares_{table}")
     assert lacking.result_rows[0][0] == everything - 300
     for _ in range(2):
-        assert await deliver(client, batch, body) is Outcome.ALREADY_THERE
+        await deliver(client, replace(batch, repeated=True), body)
         assert await counts(client) == (everything,) * 4
     await assert_roll_ups_equal_raw(client)
     segment.release()
@@ -152,8 +151,8 @@ async def test_of_a_forgotten_batch_over_midnight_only_what_is_missing_is_sent(
         await client.command(f"ALTER TABLE {table} DELETE WHERE toYYYYMMDD(bucket) = {day} SETTINGS mutations_sync = 2")
     assert await counts(client) == (2, 2, 2, 2)
     everything = 5 + await age_out(client, folder / "others", generator)
-    assert await deliver(client, batch, body) is Outcome.DELIVERED
-    assert await deliver(client, batch, body) is Outcome.ALREADY_THERE
+    await deliver(client, replace(batch, repeated=True), body)
+    await deliver(client, replace(batch, repeated=True), body)
     assert await counts(client) == (everything,) * 4
     await assert_roll_ups_equal_raw(client)
     await spool.close()

@@ -13,7 +13,7 @@ from services.tests.warehouse.rows import display_hash, make_found_block, make_j
 from services.tests.warehouse.shipping import ROOM, counts, shipping, stored_hashes
 from services.warehouse import delivery
 from services.warehouse.address import ClickHouseAddress
-from services.warehouse.delivery import Outcome, PoisonError, deliver
+from services.warehouse.delivery import PoisonError, deliver
 from services.warehouse.rowbinary import Stream
 from services.warehouse.segment import Segment
 from services.warehouse.segment_files import segment_paths
@@ -152,7 +152,7 @@ async def test_a_repeated_batch_counts_once_everywhere(
     segment = await spooled(folder, generator, 300)
     batch, body = begun(segment)
     for _ in range(3):
-        assert await deliver(client, batch, body) is Outcome.DELIVERED
+        await deliver(client, batch, body)
     await asyncio.gather(*(deliver(client, batch, body) for _ in range(4)))
     assert await counts(client) == (300, 300, 300, 300)
     segment.release()
@@ -168,51 +168,9 @@ async def test_a_batch_over_midnight_is_repeated_whole(
     await until(lambda: spool.depth_rows == 6)
     batch, body = begun(spool.held)
     await deliver(client, batch, body)
-    await deliver(client, batch, body)
+    await deliver(client, replace(batch, repeated=True), body)
     assert await counts(client) == (6, 6, 6, 6)
     await spool.close()
-
-
-async def test_rollups_get_what_a_crash_kept_from_them(
-    client: AsyncClient, folder: Path, generator: random.Random
-) -> None:
-    segment = await spooled(folder, generator, 100)
-    batch, body = begun(segment)
-    await deliver(client, batch, body)
-    # As if ClickHouse had died between the raw table's part and the roll-up's.
-    await client.command("TRUNCATE TABLE shares_10m")
-    assert await counts(client) == (100, 100, 0, 100)
-    await deliver(client, batch, body)
-    assert await counts(client) == (100, 100, 100, 100)
-    segment.release()
-
-
-async def test_an_old_batch_is_simply_repeated_while_its_token_must_be_known(
-    client: AsyncClient, folder: Path, generator: random.Random, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "TOKEN_SAFE_SECONDS", -1.0)
-    segment = await spooled(folder, generator, 100)
-    batch, body = begun(segment)
-    await deliver(client, batch, body)
-    await client.command("TRUNCATE TABLE shares_1h")
-    assert await deliver(client, batch, body) is Outcome.DELIVERED
-    assert await counts(client) == (100, 100, 100, 100)
-    segment.release()
-
-
-async def test_inserts_since_a_batch_are_never_counted_too_low(
-    client: AsyncClient, folder: Path, generator: random.Random
-) -> None:
-    segment = await spooled(folder, generator, 10, ts_ms=1_789_000_000_000)
-    batch, body = begun(segment)
-    for inserts in range(1, 6):
-        await deliver(client, replace(batch, token=f"{batch.token}-{inserts}"), body)
-        assert await delivery._inserts_since(client, batch) >= inserts
-    await client.command("OPTIMIZE TABLE shares FINAL")
-    assert 5 <= await delivery._inserts_since(client, batch) < 20
-    later = replace(batch, first_sent_ms=batch.first_sent_ms + 120_000)
-    assert await delivery._inserts_since(client, later) == 0
-    segment.release()
 
 
 async def test_jobs_come_before_the_shares_that_need_them(
@@ -300,8 +258,8 @@ async def test_a_large_batch_goes_in_pieces_and_can_be_repeated(
     monkeypatch.setattr(delivery, "PIECE_BYTES", 1000)
     segment = await spooled(folder, generator, 100)
     batch, body = begun(segment)
-    for _ in range(2):
-        assert await deliver(client, batch, body) is Outcome.DELIVERED
+    for repeated in (False, True):
+        await deliver(client, replace(batch, repeated=repeated), body)
     assert await counts(client) == (100,) * 4
     cut = replace(batch, token="cut off")
     with pytest.raises(PoisonError):
