@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.warehouse.sums import sums_by_worker
 from services.warehouse.windows import Piece, pieces
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.asyncclient import AsyncClient
 
 BUCKETS = {"shares": 1, "shares_10m": 600, "shares_1h": 3600, "shares_1d": 86_400}
 
@@ -44,3 +50,19 @@ def test_thirty_days_are_read_by_the_day_where_the_reader_can() -> None:
         Piece("shares_10m", 1_797_764_400, 1_797_766_800),
         Piece("shares", 1_797_766_800, 1_797_766_807),
     )
+
+
+async def test_a_window_of_minutes_is_read_without_the_rest_of_its_day(client: AsyncClient) -> None:
+    day = 1_789_000_000 // 86_400 * 86_400
+    await client.command(
+        "INSERT INTO shares (ts, worker, verdict) SELECT"
+        " toDateTime64({day:Int64}, 3, 'UTC') + number * 0.4, toString(number % 10), 'accepted' FROM numbers(200000)",
+        parameters={"day": day},
+    )
+    await client.command("OPTIMIZE TABLE shares FINAL")  # parts as they are in the end: one a day
+    sql, bound = sums_by_worker([(day + 43_000, day + 43_300)], "")
+    answer = await client.query(sql, parameters=bound)
+    assert sum(row[1] for row in answer.result_rows) == 750
+    plan = await client.query(f"EXPLAIN indexes = 1 {sql}", parameters=bound)
+    read = [row[0].strip() for row in plan.result_rows if " | Granules: " in row[0]]
+    assert read == ["Parts: 1 | Granules: 1"]
