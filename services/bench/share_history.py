@@ -172,10 +172,12 @@ async def measure(address: ClickHouseAddress, millions: float, times: int, minut
         raw.append((time.perf_counter() - began) * 1000)
     raw_ms = statistics.median(raw)
     trivial = await p95_ms(lambda: client.query("SELECT 1"), times)
+    # Nobody asks for one second twice, and ClickHouse remembers what it found for a condition.
+    back = itertools.count()
     results = {
-        "pool/stats": (await p95_ms(lambda: queries.pool_stats(now, None), times), 50),
-        "workers/stats": (await p95_ms(lambda: queries.worker_stats(now), times), 50),
-        "30 days, every worker": (await p95_ms(lambda: queries.worker_period(start, now), times), 100),
+        "pool/stats": (await p95_ms(lambda: queries.pool_stats(now - next(back), None), times), 50),
+        "workers/stats": (await p95_ms(lambda: queries.worker_stats(now - next(back)), times), 50),
+        "30 days, every worker": (await p95_ms(lambda: queries.worker_period(start, now - next(back)), times), 100),
     }
     numbers = random.Random(1).choices(range(int(millions * 1e6)), k=2 * times)
     one = await p95_ms(lambda: queries.share_proof(ShareId(SEGMENT, numbers.pop())), times)
