@@ -39,6 +39,7 @@ class Listener:
         self._host = host
         self._certificate = certificate
         self._servers: dict[bool, Server] = {}
+        self._parting: set[asyncio.Transport] = set()
 
     @property
     def port(self) -> int:
@@ -79,7 +80,7 @@ class Listener:
         return await asyncio.get_running_loop().create_server(self._door, sock=listening, backlog=BACKLOG)
 
     def _door(self, peer: tuple[str, int] | None = None) -> Door:
-        return Door(self.pool, self.connections, peer)
+        return Door(self.pool, self.connections, self._parting, peer)
 
     def refuse(self) -> None:
         """Takes no new connections, and reads no more from those that are open."""
@@ -123,6 +124,8 @@ class Listener:
 
     async def close(self, why: str = "proxy stopping") -> None:
         """Closes every miner's connection; what was queued is still sent, but nobody is waited for long."""
+        for transport in tuple(self._parting):
+            transport.abort()
         for connection in tuple(self.connections):
             connection.close(why)
         for _ in range(50):

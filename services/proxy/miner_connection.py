@@ -23,8 +23,11 @@ _CLOSE_SECONDS: Final = 5.0
 _LINGER_SECONDS: Final = 1.0
 _TLS = "TLS on the plain port"
 _BALANCER = "PROXY protocol of an untrusted address"
-_STILL_SENDING: Final = frozenset({"line too long", "not Stratum", "mostly invalid shares", _TLS, _BALANCER})
-"""After these the peer may be amid sending: a close at once would be a reset, which overtakes our reason."""
+_STILL_SENDING: Final = frozenset(
+    {"line too long", "not Stratum", "mostly invalid shares", "pool removed", "proxy stopping", _TLS, _BALANCER}
+)
+"""After these the peer may be amid sending: a close at once would be a reset, which overtakes what it was told."""
+_STOPPING: Final = "stopping"
 _OUT_OF_PLACE: Final = (
     ((b"\x16\x03",), _TLS, "this port speaks Stratum without TLS: use stratum+tcp://"),
     (HEADER_BEGINNINGS, _BALANCER, "a PROXY protocol header is read only from the addresses in TRUSTED_PROXIES"),
@@ -90,7 +93,7 @@ class MinerConnection(asyncio.Protocol):
         """Reads no more; answers still go out."""
         self._draining = True
         if self._transport is not None:
-            self._reading.hold("stopping")
+            self._reading.hold(_STOPPING)
 
     def tell(self, text: str) -> None:
         """Shows the miner a sentence, in the two ways that one or the other firmware logs."""
@@ -112,6 +115,8 @@ class MinerConnection(asyncio.Protocol):
         linger = why in _STILL_SENDING and transport.can_write_eof()
         if linger:
             transport.write_eof()
+            # What still comes is thrown away, until the peer has read that it was the end.
+            self._reading.release(_STOPPING)
         else:
             transport.close()
         self._fall_due_at(self._loop.time() + (_LINGER_SECONDS if linger else _CLOSE_SECONDS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from services.tests.proxy.scripted_pool import Script, ScriptedPool
 from services.tests.proxy.talking_miner import TalkingMiner
 
 if TYPE_CHECKING:
+    import pytest
+
     from services.proxy.server import Proxy
     from services.tests.proxy.conftest import Started
 
@@ -41,7 +44,25 @@ async def test_too_many_connections_of_one_address(started: Started, pool: Scrip
             await later.start()
 
 
-async def test_mostly_invalid_shares_end_in_a_ban(started: Started, pool: ScriptedPool) -> None:
+async def test_who_speaks_before_it_is_told_why_it_may_not_come_in_can_read_it(
+    started: Started, pool: ScriptedPool
+) -> None:
+    """To close on what was not read is a reset, with which many a miner throws away what it was told before."""
+    async with started(pool.port, limits=Limits(connections_per_address=1)) as proxy:
+        async with TalkingMiner(miner_port(proxy)) as first:
+            job = await first.start()
+            with socket.create_connection(("127.0.0.1", miner_port(proxy)), timeout=30) as second:
+                # There before the proxy can look at the connection.
+                second.sendall(b'{"id":1,"method":"mining.subscribe","params":[]}\n' * 100)
+                with second.makefile("rb") as answers:
+                    told = await asyncio.to_thread(answers.read)  # a reset would raise here
+            assert b"too many connections from 127.0.0.1" in told
+            assert (await first.submit(job))["result"] is True
+
+
+async def test_mostly_invalid_shares_end_in_a_ban(
+    started: Started, pool: ScriptedPool, capsys: pytest.CaptureFixture[str]
+) -> None:
     limits = Limits(invalid_shares=5, ban_seconds=0.6)
     async with started(pool.port, limits=limits) as proxy, TalkingMiner(miner_port(proxy), local="127.0.0.2") as other:
         job = await other.start()
@@ -58,6 +79,7 @@ async def test_mostly_invalid_shares_end_in_a_ban(started: Started, pool: Script
         assert proxy.registry.get_sample_value("sharehouse_miner_bans_total") == 1
         assert proxy.registry.get_sample_value("sharehouse_miner_addresses_banned") == 1
         assert limit_hits(proxy, "banned") == 1
+        assert len([line for line in capsys.readouterr().out.splitlines() if " ban " in line]) == 1
         assert (await other.submit(job))["result"] is True
         await asyncio.sleep(0.7)
         async with TalkingMiner(miner_port(proxy)) as reformed:

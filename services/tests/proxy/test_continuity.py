@@ -15,6 +15,7 @@ from services.tests.conftest import unused_port
 from services.tests.proxy.conftest import miner_port, proxy_options
 from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
+from services.tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,6 +219,30 @@ async def test_a_stop_answers_what_is_under_way_then_closes(tmp_path: Path) -> N
         with pytest.raises(asyncio.CancelledError):
             await service
         assert time.monotonic() - began < 10
+
+
+async def test_a_miner_that_mines_on_reads_its_answers_when_the_proxy_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To close on what was not read is a reset, which overtakes the answers."""
+    monkeypatch.setattr("services.proxy.miner_connection._LINGER_SECONDS", 30.0)
+    async with ScriptedPool(Script(submit=lambda _: None)) as pool:
+        proxy = await Proxy(proxy_options(tmp_path, pool.port, drain_seconds=3.0)).__aenter__()
+        async with TalkingMiner(miner_port(proxy)) as miner:
+            job = await miner.start()
+            request_id = miner.send("mining.submit", miner.share(job))
+            upstream = await pool.connection()
+            await upstream.called("mining.submit")
+            stop = asyncio.create_task(proxy.__aexit__())
+            await until(lambda: not proxy.probes.ready)
+            for start in range(1000, 5000, 1000):
+                miner.send("mining.submit", miner.share(job, start=start))
+            upstream.send({"id": upstream.requests[-1]["id"], "result": True, "error": None})
+            assert (await miner.answer(request_id))["result"] is True
+            while await asyncio.wait_for(miner.reader.read(1000), 30):  # a reset would raise here
+                pass
+        await stop
+        assert len(upstream.params("mining.submit")) == 1
 
 
 async def test_a_stop_waits_for_no_silent_pool_and_no_deaf_miner(tmp_path: Path) -> None:
