@@ -107,3 +107,26 @@ async def test_a_block_is_kept_while_the_spool_refuses_shares(started: Started) 
             batch = proxy.spool.held.next_batch(Stream.BLOCK_CANDIDATES, proxy.spool.held.last_commit)
     assert batch is not None
     assert batch.rows == 4
+
+
+async def test_a_block_that_is_sent_again_reaches_the_pool_again(started: Started) -> None:
+    """Nobody but the pool may say that it has a block already."""
+    async with ScriptedPool(Script(job=make_job(nbits=EASY_BLOCK))) as pool, started(pool.port) as proxy:
+        async with TalkingMiner(miner_port(proxy)) as miner:
+            share = miner.share(await miner.start(), at_least=BLOCK)
+            assert (await miner.ask("mining.submit", share))["result"] is True
+            assert (await miner.ask("mining.submit", share))["error"][0] == 22
+            first, second = await (await pool.connection()).called("mining.submit", 2)
+    assert first == second
+
+
+async def test_a_strangers_block_goes_up_under_the_name_of_who_is_authorized(started: Started) -> None:
+    script = Script(job=make_job(nbits=EASY_BLOCK))
+    async with ScriptedPool(script) as pool, started(pool.port, user="wallet.{worker}") as proxy:
+        async with TalkingMiner(miner_port(proxy)) as miner:
+            job = await miner.start("farm.rig")
+            assert (await miner.submit(job, worker="farm.spy", at_least=BLOCK))["error"][0] == 24
+            upstream = await pool.connection()
+            ((user, *_),) = await upstream.called("mining.submit")
+    assert user == "wallet.rig"
+    assert [name for name, _ in upstream.params("mining.authorize")] == ["wallet.rig"]

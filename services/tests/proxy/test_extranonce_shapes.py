@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -71,10 +71,15 @@ async def test_a_new_extranonce_holds_from_the_next_job_on(started: Started) -> 
     assert again.coinbase1 == old.coinbase1
 
 
-async def test_a_shape_that_does_not_fit_reaches_those_who_subscribed_to_it(started: Started) -> None:
+@pytest.mark.parametrize(
+    ("method", "params"), [("mining.extranonce.subscribe", []), ("mining.configure", [["subscribe-extranonce"], {}])]
+)
+async def test_a_shape_that_does_not_fit_reaches_those_who_subscribed_to_it(
+    started: Started, method: str, params: list[Any]
+) -> None:
     async with ScriptedPool() as pool, started(pool.port) as proxy:
         async with TalkingMiner(miner_port(proxy)) as miner:
-            await miner.ask("mining.extranonce.subscribe", [])
+            await miner.ask(method, params)
             await miner.start()
             upstream = await pool.connection()
             upstream.call("mining.set_extranonce", ["0011", 4])

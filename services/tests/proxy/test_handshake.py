@@ -225,6 +225,10 @@ async def test_a_suggested_difficulty_is_passed_on_once_and_the_pool_decides(
     assert suggested[1][0] == pytest.approx(1 / 128)
     assert len(upstream.params("mining.suggest_difficulty")) == 2
 
+    # The next connection to a pool hears it too.
+    upstream.drop()
+    assert await (await pool.connection(1)).called("mining.suggest_difficulty") == [suggested[1]]
+
 
 async def test_each_workers_name_goes_up_where_the_pools_user_wants_it(started: Started, pool: ScriptedPool) -> None:
     async with started(pool.port, user="wallet.{worker}") as proxy, TalkingMiner(miner_port(proxy)) as miner:

@@ -59,6 +59,9 @@ async def test_an_idle_connection(started: Started, pool: ScriptedPool) -> None:
                 assert (await talks.ask("mining.ping", []))["result"] == "pong"
                 await asyncio.sleep(0.05)
             assert (await talks.ask("mining.ping", []))["result"] == "pong"
+            assert idle.log[-1]["error"][1] == "idle for too long"
+            hits = {"pool_label": "normal", "limit": "idle_seconds"}
+            assert proxy.registry.get_sample_value("sharehouse_miner_limits_hit_total", hits) == 1
 
 
 async def test_too_many_connections(started: Started, pool: ScriptedPool) -> None:
@@ -79,6 +82,8 @@ async def test_some_junk_is_borne_and_much_is_not(started: Started, pool: Script
         assert (await miner.submit(job))["result"] is True
         miner.write(junk)
         await miner.closed()
+        lines = proxy.registry.get_sample_value("sharehouse_miner_junk_lines_total", {"pool_label": "normal"})
+        assert lines == Limits().junk_lines
 
 
 async def test_a_slow_reader_is_cut_off_and_others_are_not(started: Started, pool: ScriptedPool) -> None:

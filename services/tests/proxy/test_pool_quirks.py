@@ -237,6 +237,23 @@ async def test_a_pool_that_asks_is_answered(started: Started) -> None:
     assert answers[3]["error"][0] == -3
 
 
+async def test_what_a_pool_has_to_say_is_for_the_log_and_not_without_end(
+    started: Started, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with ScriptedPool() as pool, started(pool.port) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+        job = await miner.start()
+        upstream = await pool.connection()
+        upstream.call("client.show_message", ["maintenance at noon"])
+        for number in range(50):
+            upstream.call("client.show_message", [f"repeated {number}"])
+        await upstream.settled()
+        assert (await miner.submit(job))["result"] is True
+        assert not [message for message in miner.log if message.get("method") == "client.show_message"]
+    told = [line for line in capsys.readouterr().out.splitlines() if "pool_message" in line]
+    assert "maintenance at noon" in told[0]
+    assert len(told) == 20
+
+
 async def test_a_mask_that_is_set_without_configure_holds_for_who_asked(started: Started) -> None:
     """Some pools refuse configure after all, or never answer it, and set the mask by themselves."""
     script = Script(ignored=frozenset({"mining.configure"}))

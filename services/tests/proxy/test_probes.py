@@ -64,6 +64,10 @@ async def test_no_password_is_logged(started: Started, pool: ScriptedPool, capsy
 
     assert "authorize" in text
     assert "secret" not in text
+    # What it asks for and cannot have is told by the field's name alone.
+    assert "password_fields_ignored" in text
+    assert "md" in text
+    assert "fish" not in text
     assert "pool-password" not in text
 
 

@@ -137,6 +137,9 @@ async def test_no_verdict_in_time(started: Started) -> None:
                     break
                 assert answer["error"] == no_verdict
             assert answer["result"] is True
+            await upstream.settled()
+            late = proxy.registry.get_sample_value("sharehouse_pool_late_verdicts_total", {"pool_label": "normal"})
+            assert late is not None and late >= 1
             await miner.ask("mining.ping", [])
             assert miner.log == [message for message in miner.log if "method" in message]
 
