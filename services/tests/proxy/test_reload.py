@@ -145,6 +145,25 @@ async def test_miners_that_share_a_connection_move_together(
         assert (await there.submit(new, start=1 << 20))["result"] is True
 
 
+async def test_while_the_new_pool_has_no_job_miners_mine_on_at_the_old(
+    reloadable: Reload, pool: ScriptedPool, second: ScriptedPool
+) -> None:
+    second.script.job = None
+    patience = replace(QUICK, late_seconds=0.1)
+    async with reloadable(at(pool), patience=patience) as one, TalkingMiner(one.port()) as miner:
+        old = await miner.start()
+        await one.reload(at(second))
+        upstream = await second.connection()
+        await upstream.called("mining.authorize")
+        await upstream.settled()
+        await asyncio.sleep(0.3)
+        assert (await miner.submit(old))["result"] is True
+        upstream.notify(make_job("second", prevhash=2))
+        new = await miner.job()
+        assert is_seconds(new)
+        assert (await miner.submit(new))["result"] is True
+
+
 async def test_the_old_connection_ends_after_a_while(
     reloadable: Reload, pool: ScriptedPool, second: ScriptedPool
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -260,6 +261,26 @@ async def test_miners_that_find_no_place_after_a_change_get_upstreams_of_their_o
             for number, (miner, job) in enumerate(zip(miners, jobs, strict=True)):
                 assert job.clean_jobs is True
                 assert (await miner.submit(job, start=1000 * number))["result"] is True
+
+
+async def test_who_missed_a_clean_job_is_told_to_drop_what_it_has(
+    started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where news overtake a fan-out, those who had not had the older ones get the newest alone."""
+    monkeypatch.setattr("services.proxy.line.PORTION", 1)
+    async with ScriptedPool() as pool, started(pool.port) as proxy:
+        async with TalkingMiner(miner_port(proxy)) as one, TalkingMiner(miner_port(proxy)) as other:
+            await one.start("farm.one")
+            await other.start("farm.other")
+            jobs = make_job("clean", prevhash=2), make_job("more", prevhash=2, clean=False, version=0x20000004)
+            news = [{"id": None, "method": "mining.notify", "params": job.notify_params()} for job in jobs]
+            (await pool.connection()).send(b"".join(json.dumps(each).encode() + b"\n" for each in news))
+            for miner in (one, other):
+                told = await miner.job()
+                assert (told.prevhash, told.clean_jobs) == (jobs[0].prevhash, True)
+                while told.version != jobs[1].version:
+                    told = await miner.job()
+                assert (await miner.submit(told, worker="farm.one" if miner is one else "farm.other"))["result"] is True
 
 
 async def test_five_hundred_miners_on_one_upstream_outlive_their_pool(started: Started) -> None:

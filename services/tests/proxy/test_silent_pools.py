@@ -94,3 +94,18 @@ async def test_who_asked_for_no_work_waits_for_a_pool_that_gives_none(started: S
             await miner.subscribe()
             await asyncio.sleep(2 * QUICK.idle_seconds)
         assert len(pool.connections) == 1
+
+
+async def test_who_asked_for_work_late_and_gets_none_goes_to_the_next_pool(started: Started) -> None:
+    second = Script(extranonce1="5ec0dd00", job=make_job("second"))
+    async with ScriptedPool(Script(job=None)) as first, ScriptedPool(second) as other:
+        endpoints = tuple(PoolEndpoint("127.0.0.1", one.port, "w.{worker}") for one in (first, other))
+        pools = (replace(pool_at(first.port)[0], user="w.{worker}", fallbacks=endpoints[1:]),)
+        patience = replace(QUICK, handshake_seconds=0.3, idle_seconds=60.0)
+        async with started(0, pools=pools, patience=patience) as proxy, TalkingMiner(miner_port(proxy)) as miner:
+            # The pool's handshake is through before anybody is there whom it could send a job.
+            await miner.subscribe()
+            assert (await miner.ask("mining.authorize", ["wallet.rig"]))["result"] is True
+            job = await miner.job()
+            assert b"\x5e\xc0\xdd\x00" in job.coinbase1
+            assert (await miner.submit(job))["result"] is True
