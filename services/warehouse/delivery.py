@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
-from services.warehouse.rollup_repair import mend_roll_ups
+from services.warehouse.keeping import kept_from
+from services.warehouse.rollup_repair import TOKENS, mend_roll_ups
 from services.warehouse.rowbinary import RowReader, Stream
 from services.warehouse.running_inserts import UnsettledError, none_running
 
@@ -50,9 +51,6 @@ INSERT_SETTINGS: Final = {
     # After a long outage one batch may span many days.
     "max_partitions_per_insert_block": 0,
 }
-_TOKENS: Final = 5
-"""How many may be used up by crashes before it is left to the next attempt."""
-
 # ClickHouse's codes for "this data cannot be read, now or ever" (src/Common/ErrorCodes.cpp).
 POISON_CODES: Final = frozenset(
     {
@@ -74,12 +72,14 @@ POISON_CODES: Final = frozenset(
 
 
 PIECE_BYTES: Final = 1 << 20
-"""A larger body goes in pieces of this size. As bytes it would go in pieces of 64 KiB, one each time the event loop
-comes round, and a busy loop would keep ClickHouse waiting for the rest."""
+"""As bytes a body would go in pieces of 64 KiB, one each time the event loop comes round, and a busy loop would keep
+ClickHouse waiting for the rest."""
 
 
 class _Pieces:
-    """A body in pieces; from its beginning whenever it is asked for."""
+    """A body in pieces. Bytes clickhouse-connect sends again by itself where the connection broke off, and the answer
+    to a repeat proves nothing; pieces it does not.
+    """
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -112,9 +112,14 @@ async def deliver(client: AsyncClient, batch: Batch, body: bytes, *, doubted: bo
 
 
 async def _complete(client: AsyncClient, batch: Batch, body: bytes) -> None:
-    """Sends what ClickHouse has not, until it has all of it."""
+    """Sends what ClickHouse has not, until it has all of it.
+
+    Of shares that are too old to be kept, ClickHouse may have deleted what it had, and may delete what it gets: they
+    are sent once, for the roll-ups, and not looked for afterwards.
+    """
+    kept = batch.first_ts_ms >= 1000 * await kept_from(client)
     looks: list[int] = []
-    for number in range(_TOKENS):
+    for number in range(TOKENS):
         looks.append(await _present(client, batch))
         if looks[-1] == batch.rows:
             break
@@ -125,6 +130,8 @@ async def _complete(client: AsyncClient, batch: Batch, body: bytes) -> None:
             # Another token than an earlier attempt may still be at work under.
             await none_running(client, batch.segment)
         await _insert(client, batch, missing, {"insert_deduplication_token": token})
+        if not kept:
+            break
     else:
         raise UnsettledError(f"ClickHouse says that it has taken batch {batch.token}, and lacks shares of it")
     if batch.repeated or looks != [0, batch.rows]:
@@ -157,7 +164,7 @@ async def _insert(client: AsyncClient, batch: Batch, body: bytes, settings: dict
         await client.raw_insert(
             batch.stream.value,
             column_names=batch.columns,
-            insert_block=body if len(body) <= PIECE_BYTES else _Pieces(body),
+            insert_block=_Pieces(body),
             fmt="RowBinary",
             settings=INSERT_SETTINGS | settings,
         )

@@ -8,6 +8,8 @@ a bucket is compared with its raw shares there; where the two differ, the differ
 Nobody else ships a segment meanwhile, but an earlier INSERT of it may still be at work on the server. So what differs
 is looked at again after a pause, and once no INSERT of the segment runs.
 
+Buckets whose oldest shares are not kept any more are left as they are, for the raw table no longer says what they had.
+
 A bucket may have rows from before roll-ups named segments. There it is taken to lack something only if all of it has
 fewer shares than the raw table.
 """
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from services.warehouse.keeping import kept_from
 from services.warehouse.running_inserts import UnsettledError, none_running
 
 if TYPE_CHECKING:
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PAUSE_SECONDS: Final = 2.0
-_TOKENS: Final = 5
-"""How many may be used up by crashes, each in the middle of mending, before it is left to the next attempt."""
+TOKENS: Final = 5
+"""How many of a batch, or of mending it, may be used up by crashes before it is left to the next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,13 @@ ROLL_UPS: Final = (
     RollUp("shares_1h", "toStartOfHour(s.ts)", 3_600),
     RollUp("shares_1d", "toStartOfDay(s.ts)", 86_400, " AND s.ts >= (SELECT max(since) FROM shares_1d_since)"),
 )
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "bucket, pool_label, worker, segment, accepted, rejected, rejected_by_reason, credited_difficulty,"
     " actual_difficulty, best_share, last_share"
 )
 # By key, where the batch has shares: what the raw table has of the segment, less what the roll-up has. A negative
-# number goes into an unsigned column as its complement, which sums as it should. No more than the batch itself is taken
-# from a roll-up: of its neighbours, raw shares may be gone because they are old.
+# number goes into an unsigned column as its complement, which sums as it should. No more is taken from a roll-up than
+# crashes can have added: the batch, once for each token that they used up.
 _DIFFERENCES: Final = """\
 SELECT bucket, pool_label, worker, {{segment:UUID}} AS segment, toUInt64(sum(accepted)), toUInt64(sum(rejected)),
     mapApply((reason, shares) -> (reason, toUInt64(shares)), sumMap(reasons)), sum(credited), sum(actual), max(best),
@@ -93,7 +96,7 @@ FROM (
 GROUP BY bucket, pool_label, worker
 HAVING sum(own) > 0 AND (
     (sum(accepted) + sum(rejected) > 0 AND (sum(unnamed) = 0 OR sum(every) >= sum(accepted) + sum(rejected)))
-    OR sum(accepted) + sum(rejected) BETWEEN -sum(own) AND -1
+    OR sum(accepted) + sum(rejected) BETWEEN -{{tokens:Int64}} * sum(own) AND -1
 )"""
 _UNNAMED: Final = """\
 (SELECT count() > 0 FROM {table} WHERE bucket >= toDateTime({{start:Int64}}, 'UTC')
@@ -105,22 +108,23 @@ async def mend_roll_ups(client: AsyncClient, batch: Batch) -> int:
 
     Safe to repeat. Raises UnsettledError, or what the client raises.
     """
-    differing = [roll_up for roll_up in ROLL_UPS if await _differs(client, batch, roll_up)]
+    since = await kept_from(client)
+    differing = [roll_up for roll_up in ROLL_UPS if await _differs(client, batch, roll_up, since)]
     if not differing:
         return 0
     await asyncio.sleep(PAUSE_SECONDS * random.uniform(1, 1.5))  # noqa: S311 - jitter
     await none_running(client, batch.segment)
-    return sum([await _mend(client, batch, roll_up) for roll_up in differing])
+    return sum([await _mend(client, batch, roll_up, since) for roll_up in differing])
 
 
-async def _mend(client: AsyncClient, batch: Batch, roll_up: RollUp) -> bool:
+async def _mend(client: AsyncClient, batch: Batch, roll_up: RollUp, since: int) -> bool:
     """Whether there was something to mend. A crash may use a token up without its rows: then the next one is taken."""
-    for number in range(_TOKENS):
-        if not await _differs(client, batch, roll_up):
+    for number in range(TOKENS):
+        if not await _differs(client, batch, roll_up, since):
             return number > 0
         await client.command(
-            f"INSERT INTO {roll_up.table} ({_COLUMNS})\n{_differences(roll_up)}",
-            parameters=_bound(batch, roll_up),
+            f"INSERT INTO {roll_up.table} ({COLUMNS})\n{_differences(roll_up)}",
+            parameters=_bound(batch, roll_up, since),
             settings={
                 "async_insert": 0,
                 # One block, so that the token stands for all of it.
@@ -134,10 +138,10 @@ async def _mend(client: AsyncClient, batch: Batch, roll_up: RollUp) -> bool:
     raise UnsettledError(f"{roll_up.table} differs from shares, and did so again each time it was mended")
 
 
-async def _differs(client: AsyncClient, batch: Batch, roll_up: RollUp) -> bool:
+async def _differs(client: AsyncClient, batch: Batch, roll_up: RollUp, since: int) -> bool:
     result = await client.query(
         f"SELECT count() FROM (\n{_differences(roll_up)}\n)",  # noqa: S608 - constants of this module
-        parameters=_bound(batch, roll_up),
+        parameters=_bound(batch, roll_up, since),
     )
     return bool(result.result_rows[0][0])
 
@@ -151,12 +155,13 @@ def _differences(roll_up: RollUp) -> str:
     )
 
 
-def _bound(batch: Batch, roll_up: RollUp) -> dict[str, Any]:
+def _bound(batch: Batch, roll_up: RollUp, since: int) -> dict[str, Any]:
     first, last = batch.first_ts_ms // 1000, batch.last_ts_ms // 1000
     return {
         "segment": str(batch.segment),
         "first_seq": batch.first_seq,
         "last_seq": batch.last_seq,
-        "start": first - first % roll_up.seconds,
+        "tokens": TOKENS,
+        "start": max(first - first % roll_up.seconds, since + -since % roll_up.seconds),
         "end": last - last % roll_up.seconds + roll_up.seconds,
     }

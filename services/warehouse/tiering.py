@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from services.warehouse.keeping import TTL
 from services.warehouse.retention import IN_WHOLE_PARTS
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _WHOLE_PARTS: Final = "ttl_only_drop_parts = 1"
-_TTL: Final = re.compile(r" TTL (.*?)(?: SETTINGS |$)")
 
 
 async def apply_tiering(client: AsyncClient, retention: Retention, *, cluster: str = "") -> bool:
@@ -31,7 +30,7 @@ async def apply_tiering(client: AsyncClient, retention: Retention, *, cluster: s
         wanted = ", ".join(filter(None, (moves if table == "shares" else "", ends)))
         if ends and table in IN_WHOLE_PARTS and _WHOLE_PARTS not in engines[table]:
             await client.command(f"ALTER TABLE {table} {on}MODIFY SETTING {_WHOLE_PARTS}")
-        found = _TTL.search(engines[table])
+        found = TTL.search(engines[table])
         if (found[1] if found else "") == wanted:
             continue
         await client.command(f"ALTER TABLE {table} {on}" + (f"MODIFY TTL {wanted}" if wanted else "REMOVE TTL"))
