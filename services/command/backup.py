@@ -18,6 +18,7 @@ from services.command.storage_report import size
 from services.warehouse import backup
 from services.warehouse.backup import BackupError, BackupNameError, BackupState, StoreInUseError
 from services.warehouse.migrate import migrate
+from services.warehouse.rollup_rebuild import rebuild_differing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -57,7 +58,7 @@ def restore(configuration: Configuration, name: str, say: Callable[[str], None])
     address, retention = options.address(configuration), options.retention(configuration)
     tell = _Teller(say, "restoring")
 
-    async def restored() -> tuple[BackupState, list[str]]:
+    async def restored() -> tuple[BackupState, list[str], int]:
         update = partial(migrate, address, retention)
         try:
             state = await backup.restore_backup(address, name, tell)
@@ -65,12 +66,14 @@ def restore(configuration: Configuration, name: str, say: Callable[[str], None])
             # Nothing came of it: an empty store, as before.
             await update()
             raise
-        return state, await update()
+        return state, await update(), await rebuild_differing(address)
 
-    done, applied = _asked(address, "the restore failed", restored)
+    done, applied, rebuilt = _asked(address, "the restore failed", restored)
     say(f"restored {name}: {done.files:,} files, {size(done.size_bytes)}, in {done.seconds:.1f} s")
     for migration in applied:
         say(f"applied {migration}")
+    if rebuilt:
+        say(f"{rebuilt} buckets of the roll-ups made anew: shares came in while the backup was made")
     say("now verify it: sharehouse shares audit --from 2020-01-01")
 
 

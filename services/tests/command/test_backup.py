@@ -107,6 +107,39 @@ def test_a_backup_restored_into_an_empty_folder_passes_an_audit(
     assert run_sql(second.address, COUNTS) == b"501\t1\t501\t501\n"
 
 
+def test_roll_ups_that_a_backup_caught_at_another_moment_than_the_shares_are_made_equal_to_them(
+    servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup takes one table after the other, while shares come in."""
+    server = servers[0]
+    monkeypatch.chdir(tmp_path)
+    point_at(server.address, monkeypatch)
+    asyncio.run(migrate(server.address))
+    generator = random.Random(11)
+    job = genuine_job(generator, ntime=FIRST)
+    keep(server.address, job, [genuine_share(generator, job) for _ in range(40)])
+    # As if 7 shares had come between `shares` and shares_10m, and 9 between shares_1h, which was first, and `shares`.
+    run_sql(
+        server.address,
+        "INSERT INTO sharehouse.shares_10m (bucket, pool_label, worker, accepted, best_share)"
+        f" SELECT {FIRST} - {FIRST} % 600, 'late', 'w', 7, 1e9",
+    )
+    run_sql(server.address, "DROP VIEW sharehouse.shares_to_1h")
+    keep(server.address, job, [genuine_share(generator, job) for _ in range(9)])
+    assert run_sql(server.address, COUNTS) == b"49\t1\t56\t40\n"
+    assert run("backup", "create", "skewed").exit_code == 0
+    drop_all(server.address)
+
+    restored = run("backup", "restore", "skewed")
+    assert (restored.exit_code, restored.exception) == (0, None)
+    assert "buckets of the roll-ups made anew" in restored.stdout
+    assert run_sql(server.address, COUNTS) == b"49\t1\t49\t49\n"
+    best = "SELECT max(best_share) FROM sharehouse.shares_10m"
+    assert run_sql(server.address, best) == run_sql(
+        server.address, "SELECT max(actual_difficulty) FROM sharehouse.shares WHERE verdict = 'accepted'"
+    )
+
+
 def test_what_cannot_be_restored(
     servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
