@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,11 @@ class PoolConnection:
 
     def drop(self) -> None:
         self._writer.transport.abort()
+
+    def stop_reading(self) -> None:
+        """Leaves what comes to the kernel, as a hung process does."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
 
     def hear(self, answer: dict[str, Any]) -> None:
         self._answered.add(answer["id"])

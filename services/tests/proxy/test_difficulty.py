@@ -147,6 +147,8 @@ async def test_a_share_for_an_earlier_job_is_checked_against_the_kinder_difficul
             upstream.notify(make_job("easiest", clean=False))
             await miner.job()
             assert (await miner.submit(late, **between))["result"] is True
+            # What counts here counts at the pool, which knows the jobs' difficulties as well.
+            assert len(upstream.params("mining.submit")) == 2
 
 
 def test_of_several_workers_the_most_demanding_decides_until_it_asks_for_less() -> None:

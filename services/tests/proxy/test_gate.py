@@ -60,7 +60,19 @@ def test_a_ban_ends_and_the_address_starts_anew() -> None:
     clock.now += 61
     assert gate.refusal("192.0.2.1") is None
     assert registry.get_sample_value("sharehouse_miner_addresses_banned") == 0
-    assert not gate.enter("192.0.2.1").is_mostly_invalid(clock())
+    conduct = gate.enter("192.0.2.1")
+    for _ in range(5):
+        conduct.refused("duplicate", clock())
+    assert not conduct.is_mostly_invalid(clock())
+    assert not gate.condemn("192.0.2.1")
+
+
+def test_jobs_from_before_a_reconnect_weigh_less_than_what_is_wrong() -> None:
+    clock = Clock()
+    conduct = Gate(Limits(invalid_shares=10), CollectorRegistry(), clock).enter("192.0.2.1")
+    for _ in range(30):
+        conduct.refused("unknown_job", clock())
+    assert not conduct.is_mostly_invalid(clock())
 
 
 def test_one_broken_machine_does_not_ban_its_farm() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.proxy.options import PoolOptions
+from services.proxy.options import Limits, PoolOptions
 from services.proxy.server import Proxy
 from services.tests.proxy.conftest import miner_port, proxy_options
 from services.tests.proxy.scripted_pool import EASIEST, Script, ScriptedPool, make_job
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from services.tests.proxy.conftest import Started
     from services.tests.proxy.scripted_pool import PoolConnection
 
 
@@ -155,3 +157,26 @@ async def test_verdicts_that_came_with_the_end_are_handed_on(tmp_path: Path) -> 
             upstream.close()
             answers = [await miner.answer(request_id) for request_id in asked]
             assert sum(answer["result"] is True for answer in answers) == len(requests)
+
+
+async def test_a_pool_that_does_not_read_is_left(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.proxy.upstream._MAX_QUEUED_BYTES", 10_000)
+    limits = Limits(messages_per_second=1e9)
+    async with ScriptedPool() as pool, started(pool.port, limits=limits) as proxy:
+        async with TalkingMiner(miner_port(proxy)) as miner:
+            await miner.start()
+            (await pool.connection()).stop_reading()
+            (upstream,) = proxy.listeners["normal"].pool.upstreams
+            assert upstream._transport is not None
+            upstream._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            wish = 0
+            # Until the kernel takes no more on the pool's behalf.
+            while len(pool.connections) == 1:
+                for _ in range(1000):
+                    wish += 1
+                    miner.send("mining.suggest_difficulty", [wish], "wish")
+                await miner.ask("mining.ping", [])
+                miner.log = [message for message in miner.log if "method" in message]
+            while not (job := await miner.job()).clean_jobs:
+                pass
+            assert (await miner.submit(job))["result"] is True

@@ -13,7 +13,7 @@ from services.stratum.difficulty import actual_difficulty
 from services.stratum.header import sha256d
 from services.stratum.version import rolled
 from services.tests.proxy.conftest import miner_port
-from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
+from services.tests.proxy.scripted_pool import EASIEST, Script, ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
 
 if TYPE_CHECKING:
@@ -264,6 +264,14 @@ async def test_version_bits_without_negotiation_are_refused(miner: TalkingMiner)
     assert (await miner.submit(job, bits=0x2000))["error"][0] == 20
 
 
+async def test_a_pool_without_version_rolling_gets_five_parameters(started: Started) -> None:
+    async with ScriptedPool(Script(mask=None)) as pool, started(pool.port) as proxy:
+        async with TalkingMiner(miner_port(proxy)) as miner:
+            share = miner.share(await miner.start())
+            assert (await miner.ask("mining.submit", [*share, "00000000"]))["result"] is True
+            assert [len(params) for params in await submits(pool)] == [5]
+
+
 async def test_bits_of_the_mask_that_held_when_the_job_was_sent_are_good(
     miner: TalkingMiner, pool: ScriptedPool
 ) -> None:
@@ -345,3 +353,7 @@ async def test_a_low_share_that_is_a_block_is_forwarded_and_credited_with_no_mor
         async with TalkingMiner(miner_port(proxy)) as miner:
             await miner.start("wallet.rig", "md=1000")
             assert (await miner.submit(await miner.job(), at_least=2.0**-30))["result"] is True
+        credited = proxy.registry.get_sample_value(
+            "sharehouse_share_difficulty_accepted_total", {"pool_label": "normal"}
+        )
+        assert credited == EASIEST
