@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from services.command import options
@@ -88,7 +89,8 @@ def lines(found: ShareProof) -> Iterator[str]:
     """The proof for a person, step by step."""
     share, job = found.share, found.job
     verdict = "accepted" if share.accepted else f"rejected: {share.reason}"
-    yield f"share {found.id}, {verdict}, of {share.worker}, {share.ts_ms} ms after 1970-01-01 UTC"
+    moment = datetime.fromtimestamp(share.ts_ms / 1000, UTC).isoformat(" ", "milliseconds")[:23]
+    yield f"share {found.id}, {verdict}, of {share.worker}, {moment} UTC"
     yield f"  credited difficulty {share.pool_difficulty!r}, actual {share.actual_difficulty!r}"
     if job is not None:
         yield f"\n1. coinbase transaction, without witness, of job {share.job.hex()} from {job.pool}"
@@ -102,8 +104,8 @@ def lines(found: ShareProof) -> Iterator[str]:
         yield f"  gives {found.merkle_root.hex()}"
     yield "\n3. header, 80 bytes"
     yield f"  {share.header.hex()}"
-    yield f"  version {found.header_version:08x}, ntime {found.header_ntime}, nbits {found.header_nbits:08x}, nonce"
-    yield f"    {found.header_nonce:08x}"
+    yield f"  version {found.header_version:08x}, ntime {found.header_ntime}, nbits {found.header_nbits:08x},"
+    yield f"  nonce {found.header_nonce:08x}"
     yield f"  prevhash    {found.header_prevhash.hex()} (a block explorer writes {display(found.header_prevhash)})"
     yield f"  merkle root {found.header_merkle_root.hex()}"
     yield "\n4. SHA-256 twice of the header, bytes reversed: the block hash"

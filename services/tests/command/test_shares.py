@@ -85,6 +85,7 @@ def test_audit_and_proof(store: ClickHouseAddress) -> None:
     assert told["coinbase_outputs"][0]["payee"].startswith("bc1q")
     for_people = run("proof", str(good)).stdout
     assert all(told[name] in for_people for name in ("coinbase1", "coinbase2", "header", "merkle_root", "block_hash"))
+    assert for_people.splitlines()[0].endswith(", 2026-09-10 00:26:45.282 UTC")
     assert for_people.endswith("everything fits\n")
 
     (bad,) = keep(store, job, [replace(honest, ts_ms=honest.ts_ms + 1, worker="a\nb", pool_difficulty=2.0**99)])
