@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +49,8 @@ def test_a_begun_batch_never_changes(segment: Segment) -> None:
     segment.append([shares(1)])
     begun = next_shares(segment)
     segment.append([shares(2)])
-    assert next_shares(segment) == begun
+    assert not begun.repeated
+    assert next_shares(segment) == replace(begun, repeated=True)
     segment.forget(begun)
     assert segment.body(next_shares(segment)) == b"2,"
 
@@ -62,7 +64,7 @@ def test_a_begun_batch_outlives_its_process(folder: Path) -> None:
     (path,) = segment_paths(folder)
     second = Segment.claim(path)
     assert second is not None
-    assert next_shares(second) == begun
+    assert next_shares(second) == replace(begun, repeated=True)
     assert second.backlog.rows == 2
     second.release()
 
@@ -195,12 +197,13 @@ def test_what_follows_a_batch_can_be_read_ahead_and_begins_as_it_is_forgotten(se
     assert ahead is not None
     assert ahead.body == b"2,3,"
     segment.append([shares(4)])
-    assert next_shares(segment) == batch
+    assert next_shares(segment) == replace(batch, repeated=True)
     following = segment.forget(batch, ahead)
     assert following is not None
     assert segment.body(following) == ahead.body
     assert following.number > batch.number
-    assert next_shares(segment) == following
+    assert not following.repeated
+    assert next_shares(segment) == replace(following, repeated=True)
     assert segment.forget(following) is None
     assert segment.body(next_shares(segment)) == b"4,"
 
