@@ -52,6 +52,7 @@ from services.warehouse.share_sample import (
     marks_to_sample,
 )
 from services.warehouse.sums import DAY_SECONDS, sums_by_worker, sums_over_all, worker_table
+from services.warehouse.sums import SETTINGS as SUMS_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,7 +117,7 @@ class Queries:
         windows = [(now - 300, now), (now - 3_600, now), (now - DAY_SECONDS, now), (midnight - DAY_SECONDS, midnight)]
         filters, bound = share_filters(pool, None)
         sql, moments = sums_over_all(windows, _DAY_WINDOW, now - OK_SECONDS, filters)
-        ((*sums, seen, ok, pools),) = await self._rows(sql, {**bound, **moments})
+        ((*sums, seen, ok, pools),) = await self._rows(sql, {**bound, **moments}, SUMS_SETTINGS)
         last_5m, last_60m, last_24h, yesterday = _window_sums(windows, sums)
         return PoolStats(last_5m, last_60m, last_24h, yesterday, ok, seen - ok, tuple(pools))
 
@@ -125,7 +126,7 @@ class Queries:
         windows = [(now - 300, now), (now - 3_600, now), (now - DAY_SECONDS, now)]
         filters, bound = share_filters(pool, worker)
         sql, moments = sums_by_worker(windows, filters)
-        rows = await self._rows(sql, {**bound, **moments})
+        rows = await self._rows(sql, {**bound, **moments}, SUMS_SETTINGS)
         # Written out: by _window_sums it takes five times as long, while all who ask wait.
         return [
             WorkerStats(
@@ -144,12 +145,12 @@ class Queries:
         windows = [(start, end)]
         return [
             WorkerPeriod(name, _is_ok(last_ms, end), last_ms // 1000, *_window_sums(windows, sums))
-            for name, *sums, last_ms in await self._rows(*sums_by_worker(windows, ""))
+            for name, *sums, last_ms in await self._rows(*sums_by_worker(windows, ""), SUMS_SETTINGS)
         ]
 
     async def miners(self, now: int) -> list[MinerRow]:
         """Every (worker, pool label) that submitted a share in the last 24 h, accepted or not."""
-        return [miner_row(row, now) for row in await self._rows(*worker_table(now))]
+        return [miner_row(row, now) for row in await self._rows(*worker_table(now), SUMS_SETTINGS)]
 
     async def live(self, now: int, *, alive_seconds: int = ALIVE_SECONDS) -> LiveRows:
         """`miners`, `sessions` that last and `proxies` in one statement."""

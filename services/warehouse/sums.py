@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from services.warehouse.moments import Span
 
 DAY_SECONDS: Final = 86_400
+SETTINGS: Final = {"query_plan_enable_optimizations": 0}
+"""For these statements: each condition stands where its rows are read, so rewriting the plan finds nothing, and took an
+eighth of their time (docs/BENCHMARKS.md). Indexes and PREWHERE are chosen after that, as ever.
+"""
 _SUMS: Final = "sumIf(shares, w{n}), sumIf(credited, w{n}), sumIf(actual, w{n})"
 _LAST_MS: Final = "toUnixTimestamp64Milli(max(last))"
 

@@ -273,16 +273,19 @@ class Engine:
         session = Session(self._connection_string)
         try:
             session.use(database or self._database)
-            if read_only:
-                session.query("SET readonly = 2")
+            wanted = dict(settings or {})
+            last = {"readonly": wanted.pop("readonly")} if "readonly" in wanted else {}
+            # At once, for each statement costs a quarter of a millisecond.
             assignments = [f"param_{_checked(name)} = {quote_string(value)}" for name, value in (params or {}).items()]
-            # A client's own readonly comes last: it may forbid to set anything after it.
-            ordered = sorted((settings or {}).items(), key=lambda item: item[0] == "readonly")
-            assignments += [f"{_checked(name)} = {quote_string(value)}" for name, value in ordered]
+            assignments += [f"{_checked(name)} = {quote_string(value)}" for name, value in wanted.items()]
             if tag:
-                session.tag(tag)
+                assignments.append(f"{TAG_SETTING} = {quote_string(tag)}")
+            if read_only:
+                assignments.append("readonly = 2")
             if assignments:
                 session.query("SET " + ", ".join(assignments))
+            # A client's own readonly comes last: it may forbid to set anything after it, and may not undo `read_only`.
+            session.set(last)
             yield session
         finally:
             session.close()

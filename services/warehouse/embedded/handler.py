@@ -6,6 +6,7 @@ import uuid
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -18,13 +19,13 @@ from services.warehouse.embedded.head import one_head
 from services.warehouse.embedded.inserts import Inserts
 from services.warehouse.embedded.lane import Lane
 from services.warehouse.embedded.progress import Progress
-from services.warehouse.embedded.readers import Reader, ReadPlaces
+from services.warehouse.embedded.readers import PIECE_BYTES, Reader, ReadPlaces
 from services.warehouse.embedded.reply import JOINABLE, content_type, failure, failure_in_stream, summary
 from services.warehouse.embedded.request import Request, read_request
 from services.warehouse.embedded.sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from services.warehouse.embedded.access import Access
     from services.warehouse.embedded.engine import Engine, Session
@@ -32,14 +33,17 @@ if TYPE_CHECKING:
 
 # What a body may take in memory before it goes to a file: much while few requests are here, little when many are.
 FEW, FEW_BODY_BYTES, MANY_BODY_BYTES = 8, 32 << 20, 1 << 18
+# An answer so small is fetched whole in one go: each further wake-up of a thread would cost as much as a small query.
+SMALL_BYTES = PIECE_BYTES
 
 
 @dataclass(slots=True)
 class Answer:
-    """A statement that has begun to answer: headers, and the blocks that follow."""
+    """A statement that has begun to answer: headers, and the blocks that follow; or one small block, and it is over."""
 
     headers: dict[str, str]
-    blocks: Iterator[bytes]
+    blocks: Iterator[bytes] = iter(())
+    whole: bytes | None = None
 
 
 class Handler:
@@ -133,12 +137,12 @@ class Handler:
             blocks = one_head(output_format, session.stream(verdict.sql, output_format, asked.params))
             held.callback(blocks.close)
             first = next(blocks, b"")
-
-            def joined() -> Iterator[bytes]:
-                yield first
-                yield from blocks
-
-            return Answer(headers, joined())
+            if len(first) > SMALL_BYTES:
+                return Answer(headers, chain((first,), blocks))
+            if (second := next(blocks, None)) is not None:
+                return Answer(headers, chain((first, second), blocks))
+            held.close()
+            return Answer(headers, whole=first)
         result = session.query(verdict.sql, output_format, asked.params)
         body: bytes = result.bytes()
         if not (body or verdict.is_select):
@@ -152,6 +156,9 @@ class Handler:
             result_bytes=len(body),
             elapsed_ns=int(result.elapsed() * 1e9),
         )
+        if len(body) <= SMALL_BYTES:
+            held.close()
+            return Answer(headers, whole=body)
         return Answer(headers, iter((body,)))
 
     def _open(self, asked: Request, settings: dict[str, str], held: ExitStack) -> tuple[Session, Verdict]:
@@ -187,10 +194,13 @@ class Handler:
             held = ExitStack()
             if asked.session is not None:
                 statement.callback(asked.session.release)
-            statement.push_async_callback(self._reads.run, held.close)
+            running = await statement.enter_async_context(AsyncExitStack())
+            running.push_async_callback(self._reads.run, held.close)
             cancel = partial(self._engine.kill, asked.tag)
             begun = self._reads.run(partial(self._begin, asked, headers, held), cancel)
             answer = await progress.during(begun, asked.tag)
+            if answer.whole is not None:
+                running.pop_all()
             return await self._send(request, reader, answer, cancel, progress, statement)
 
     async def _send(
@@ -214,9 +224,7 @@ class Handler:
         await response.prepare(request)
         try:
             try:
-                while (
-                    block := await self._reads.run(partial(_next_block, answer.blocks, encoder), cancel)
-                ) is not None:
+                async for block in self._encoded(answer, encoder, cancel):
                     await reader.write(response, block)
             except EngineError as error:
                 await statement.aclose()
@@ -233,6 +241,15 @@ class Handler:
         except TimeoutError:
             reader.drop(stalled=True)
         return response
+
+    async def _encoded(
+        self, answer: Answer, encoder: Compressor | None, cancel: Callable[[], None]
+    ) -> AsyncIterator[bytes]:
+        if answer.whole:
+            yield encoder.compress(answer.whole) if encoder else answer.whole
+        if answer.whole is None:
+            while (block := await self._reads.run(partial(_next_block, answer.blocks, encoder), cancel)) is not None:
+                yield block
 
 
 def _next_block(blocks: Iterator[bytes], encoder: Compressor | None) -> bytes | None:

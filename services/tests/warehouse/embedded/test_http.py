@@ -254,6 +254,24 @@ def test_failure_after_the_first_block_shows(http_client: Http) -> None:
     connection.close()
 
 
+def test_failure_after_a_small_first_block_has_a_status_of_its_own(http_client: Http) -> None:
+    reply = http_client.sql(
+        "SELECT throwIf(number = 150) FROM numbers(200) SETTINGS max_threads = 1, max_block_size = 100 FORMAT RowBinary"
+    )
+    assert (reply.status, reply.exception_code) == (500, 395)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 65_536, 65_537, 300_000])
+def test_answer_is_whole_on_either_side_of_a_small_one(http_client: Http, rows: int) -> None:
+    statement = f"SELECT toUInt8(number % 251) FROM numbers({rows}) ORDER BY number FORMAT RowBinary"
+    expected = (bytes(range(251)) * (rows // 251 + 1))[:rows]
+    assert http_client.sql(statement).body == expected
+    coded = http_client.request(
+        "POST", statement, {"enable_http_compression": "1"}, headers={"Accept-Encoding": "gzip"}
+    )
+    assert gzip.decompress(coded.body) == expected
+
+
 def test_slow_statement_delays_no_other_and_ends_with_its_client(http_client: Http) -> None:
     slow = "SELECT sleepEachRow(0.5) FROM numbers(600) SETTINGS max_block_size = 1, log_comment = 'slow one'"
     address = http_client.address
