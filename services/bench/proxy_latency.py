@@ -5,8 +5,8 @@
 A thousand miners send a share a second each, evenly spread; what they send in their first three seconds is told by
 itself, for they have only just connected. Rounds are pairs of HAProxy and the proxy, which take turns at being first;
 what the proxy adds is told for each pair. Beside it stands what is not of its making: how far HAProxy's own figures lie
-apart, what a small durable write took just before each round, how late the load itself was; and how many of the proxy's
-commits the disk took longer for than all that the proxy may add.
+apart, what a small durable write took just before each round, how late the load itself was, what processor time the
+machine's host kept back; and how many of the proxy's commits the disk took longer for than all that the proxy may add.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from services.bench import disk
 from services.bench.crowd import disperse, gather
 from services.bench.rig import rig
 from services.bench.scrape import scraped
+from services.bench.stolen import Stolen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,14 +108,14 @@ def main() -> None:
         pair = (ways.relay, ways.proxy)
         for number in range(1, arguments.rounds + 1):
             for way in pair if number % 2 else reversed(pair):
-                commit, before = _p99(disk.commits()), _commits(way)
+                commit, before, stolen = _p99(disk.commits()), _commits(way), Stolen()
                 one = uvloop.run(_round(way.port, arguments.connections, arguments.seconds))
                 found.setdefault(way.name, []).append(one)
                 commits, short = (now - then for now, then in zip(_commits(way), before, strict=True))
                 print(
                     f"round {number}: {way.name:8} p50 {one.p50:6.2f} ms, p99 {one.p99:6.2f} ms "
                     f"(settling {one.settling_p99:6.2f} ms); load late p99 {one.late_p99:6.2f} ms; "
-                    f"durable write before it p99 {commit:6.2f} ms"
+                    f"durable write before it p99 {commit:6.2f} ms; stolen {stolen.percent():4.1f} %"
                     + (f"; {commits - short} of {commits} commits beyond {TARGET_MS:g} ms" if commits else ""),
                     flush=True,
                 )
