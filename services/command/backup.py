@@ -19,6 +19,7 @@ from services.warehouse import backup
 from services.warehouse.backup import BackupError, BackupNameError, BackupState, StoreInUseError
 from services.warehouse.migrate import migrate
 from services.warehouse.rollup_rebuild import rebuild_differing
+from services.warehouse.without_job import leave_out_without_job
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,20 +59,23 @@ def restore(configuration: Configuration, name: str, say: Callable[[str], None])
     address, retention = options.address(configuration), options.retention(configuration)
     tell = _Teller(say, "restoring")
 
-    async def restored() -> tuple[BackupState, list[str], int]:
+    async def restored() -> tuple[BackupState, list[str], int, int]:
         update = partial(migrate, address, retention)
         try:
-            state = await backup.restore_backup(address, name, tell)
+            done = await backup.restore_backup(address, name, retention, tell)
         except BackupError:
             # Nothing came of it: an empty store, as before.
             await update()
             raise
-        return state, await update(), await rebuild_differing(address)
+        applied, left_out = await update(), await leave_out_without_job(address)
+        return done.state, applied, left_out, await rebuild_differing(address, done.kept_days)
 
-    done, applied, rebuilt = _asked(address, "the restore failed", restored)
+    done, applied, left_out, rebuilt = _asked(address, "the restore failed", restored)
     say(f"restored {name}: {done.files:,} files, {size(done.size_bytes)}, in {done.seconds:.1f} s")
     for migration in applied:
         say(f"applied {migration}")
+    if left_out:
+        say(f"{left_out} shares left out: they came in while the backup was made, and it does not have their jobs")
     if rebuilt:
         say(f"{rebuilt} buckets of the roll-ups made anew: shares came in while the backup was made")
     say("now verify it: sharehouse shares audit --from 2020-01-01")

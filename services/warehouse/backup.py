@@ -2,6 +2,9 @@
 
 ClickHouse does the work beside everything else, and goes on if we leave; here it is begun, watched and told of. What is
 on S3 is copied too. A backup is a folder, or one file where its name ends with .tar.gz.
+
+A restore makes the tables first, and sets how long they keep their rows: an old backup's own TTLs would delete its
+shares as soon as they are there.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from services.warehouse.client import Connection
+from services.warehouse.keeping import keeping_days
+from services.warehouse.tiering import apply_tiering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.asyncclient import AsyncClient
 
     from services.warehouse.address import ClickHouseAddress
+    from services.warehouse.retention import Retention
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _WATCH_SECONDS: Final = 0.5
@@ -62,6 +68,13 @@ class BackupState:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    state: BackupState
+    kept_days: int | None
+    """After how many days shares were deleted where the backup was made; None is never."""
+
+
 def checked_name(name: str) -> str:
     """Gives `name` back. Raises BackupNameError for what could lead out of the folder of backups."""
     if not _NAME.fullmatch(name):
@@ -83,8 +96,11 @@ async def create_backup(address: ClickHouseAddress, name: str, on_state: Callabl
         await connection.close()
 
 
-async def restore_backup(address: ClickHouseAddress, name: str, on_state: Callable[[BackupState], None]) -> BackupState:
-    """Makes the database anew from the backup `name`; the schema's migrations are the caller's to apply then.
+async def restore_backup(
+    address: ClickHouseAddress, name: str, retention: Retention, on_state: Callable[[BackupState], None]
+) -> Restored:
+    """Makes the database anew from the backup `name`, to keep rows as `retention` says; the schema's migrations are the
+    caller's to apply then.
 
     Raises StoreInUseError unless the store is empty and no proxy writes to it, BackupError, and what clickhouse-connect
     and aiohttp raise.
@@ -96,7 +112,22 @@ async def restore_backup(address: ClickHouseAddress, name: str, on_state: Callab
         await _refuse_in_use(client, address)
         # Its tables are empty, and a backup brings its own, in the form that they had.
         await _drop_tables(client, address.database)
-        return await _run(client, f"RESTORE DATABASE {address.database} FROM Disk('backups', '{name}')", on_state)
+        restore = f"RESTORE DATABASE {address.database} FROM Disk('backups', '{name}') SETTINGS"
+        await _run(client, f"{restore} structure_only = true", on_state)
+        kept = await _keep_as(address, retention)
+        return Restored(await _run(client, f"{restore} allow_different_table_def = true", on_state), kept)
+    finally:
+        await connection.close()
+
+
+async def _keep_as(address: ClickHouseAddress, retention: Retention) -> int | None:
+    """After how many days shares went where the backup was made."""
+    connection = Connection(address)
+    try:
+        client = await connection.client()
+        days = await keeping_days(client)
+        await apply_tiering(client, retention)
+        return days
     finally:
         await connection.close()
 

@@ -30,7 +30,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 from services.warehouse.keeping import kept_from
 from services.warehouse.rollup_repair import TOKENS, mend_roll_ups
 from services.warehouse.rowbinary import RowReader, Stream
-from services.warehouse.running_inserts import UnsettledError, none_running
+from services.warehouse.running_inserts import UsedUpError, none_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -98,8 +98,8 @@ class PoisonError(Exception):
 
 
 async def deliver(client: AsyncClient, batch: Batch, body: bytes, *, doubted: bool = False) -> None:
-    """Returns once ClickHouse has the batch. Raises PoisonError, UnsettledError, or what the client raises on anything
-    transient.
+    """Returns once ClickHouse has the batch. Raises PoisonError, UnsettledError (of which UsedUpError says that it will
+    not get better by itself), or what the client raises on anything transient.
 
     `doubted`: rows of this segment may have been sent in other batches (`seen_before`).
     """
@@ -119,21 +119,23 @@ async def _complete(client: AsyncClient, batch: Batch, body: bytes) -> None:
     """
     kept = batch.first_ts_ms >= 1000 * await kept_from(client)
     looks: list[int] = []
-    for number in range(TOKENS):
+    for number in range(TOKENS + 1):
         looks.append(await _present(client, batch))
         if looks[-1] == batch.rows:
             break
+        if number == TOKENS:
+            raise UsedUpError(f"ClickHouse says that it has taken batch {batch.token}, and lacks shares of it")
         missing, token = body, batch.token
         if looks != [0]:
-            missing = await _missing(client, batch, body)
-            token += f"-rest-{blake2b(missing, digest_size=8).hexdigest()}-{number}"
-            # Another token than an earlier attempt may still be at work under.
+            # An earlier attempt may be at work under another token; what it stores is seen once it has ended.
             await none_running(client, batch.segment)
+            missing = await _missing(client, batch, body)
+            if not missing:
+                break
+            token += f"-rest-{blake2b(missing, digest_size=8).hexdigest()}-{number}"
         await _insert(client, batch, missing, {"insert_deduplication_token": token})
         if not kept:
             break
-    else:
-        raise UnsettledError(f"ClickHouse says that it has taken batch {batch.token}, and lacks shares of it")
     if batch.repeated or looks != [0, batch.rows]:
         await mend_roll_ups(client, batch)
 

@@ -15,13 +15,27 @@ _DAYS: Final = re.compile(r"toIntervalDay\((\d+)\)$")
 
 async def kept_from(client: AsyncClient) -> int:
     """Unix seconds from which on shares are kept for certain; 0 where they are kept for ever."""
+    engine, now = await _asked(client)
+    return kept_at(now, kept_days(engine))
+
+
+def kept_at(moment: int, days: int | None) -> int:
+    """The same as of unix second `moment`, where shares go after so many days."""
+    return 0 if days is None else moment - days * 86_400 + _MARGIN_SECONDS
+
+
+async def keeping_days(client: AsyncClient) -> int | None:
+    """After how many days shares are deleted; None is never."""
+    return kept_days((await _asked(client))[0])
+
+
+async def _asked(client: AsyncClient) -> tuple[str, int]:
     result = await client.query(
         "SELECT engine_full, toUnixTimestamp(now()) FROM system.tables"
         " WHERE database = currentDatabase() AND name = 'shares'"
     )
     engine, now = result.result_rows[0]
-    days = kept_days(str(engine))
-    return 0 if days is None else int(now) - days * 86_400 + _MARGIN_SECONDS
+    return str(engine), int(now)
 
 
 def kept_days(engine: str) -> int | None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from services.warehouse.client import Connection
-from services.warehouse.keeping import kept_from
+from services.warehouse.keeping import kept_at, kept_from
 from services.warehouse.rollup_repair import COLUMNS, ROLL_UPS
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _DAYS: Final = """\
 SELECT DISTINCT partition FROM system.parts WHERE active AND database = currentDatabase() AND table = 'shares'
 ORDER BY partition"""
+_LATEST: Final = """\
+SELECT toUnixTimestamp(greatest((SELECT max(ts) FROM shares), (SELECT max(ts) FROM heartbeats)))"""
 _OF_DAY: Final = """\
 s.ts >= toDateTime64({{start:Int64}}, 3, 'UTC') AND s.ts < toDateTime64({{end:Int64}}, 3, 'UTC'){condition}"""
 _DIFFERING: Final = f"""\
@@ -48,16 +50,25 @@ FROM shares AS s WHERE {_OF_DAY} AND has({{{{buckets:Array(UInt32)}}}}, toUnixTi
 GROUP BY 1, 2, 3, 4"""  # noqa: S608 - constants of this module
 
 
-async def rebuild_differing(address: ClickHouseAddress) -> int:
-    """How many buckets were made anew. Raises what clickhouse-connect and aiohttp raise."""
+async def rebuild_differing(address: ClickHouseAddress, kept_days: int | None = None) -> int:
+    """How many buckets were made anew; `kept_days`: after how many days shares went where the backup was made.
+
+    Raises what clickhouse-connect and aiohttp raise.
+    """
     connection = Connection(address)
     try:
         client = await connection.client()
-        since = await kept_from(client)
+        since = max(await kept_from(client), kept_at(await _latest(client), kept_days))
         starts = [start for start in await _days(client) if start >= since]
         return sum([await _rebuild(client, roll_up, start) for start in starts for roll_up in ROLL_UPS])
     finally:
         await connection.close()
+
+
+async def _latest(client: AsyncClient) -> int:
+    """The latest moment that the store tells of: of a restored one, close to when its backup was made."""
+    result = await client.query(_LATEST)
+    return int(result.result_rows[0][0])
 
 
 async def _days(client: AsyncClient) -> list[int]:

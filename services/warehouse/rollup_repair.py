@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from services.warehouse.keeping import kept_from
-from services.warehouse.running_inserts import UnsettledError, none_running
+from services.warehouse.running_inserts import UsedUpError, none_running
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -119,9 +119,11 @@ async def mend_roll_ups(client: AsyncClient, batch: Batch) -> int:
 
 async def _mend(client: AsyncClient, batch: Batch, roll_up: RollUp, since: int) -> bool:
     """Whether there was something to mend. A crash may use a token up without its rows: then the next one is taken."""
-    for number in range(TOKENS):
+    for number in range(TOKENS + 1):
         if not await _differs(client, batch, roll_up, since):
             return number > 0
+        if number == TOKENS:
+            break
         await client.command(
             f"INSERT INTO {roll_up.table} ({COLUMNS})\n{_differences(roll_up)}",
             parameters=_bound(batch, roll_up, since),
@@ -135,7 +137,7 @@ async def _mend(client: AsyncClient, batch: Batch, roll_up: RollUp, since: int) 
             },
         )
         log.warning("roll_up_mended", table=roll_up.table, segment=str(batch.segment), batch=batch.number)
-    raise UnsettledError(f"{roll_up.table} differs from shares, and did so again each time it was mended")
+    raise UsedUpError(f"{roll_up.table} differs from shares, and did so again each time it was mended")
 
 
 async def _differs(client: AsyncClient, batch: Batch, roll_up: RollUp, since: int) -> bool:

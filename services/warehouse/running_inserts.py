@@ -14,6 +14,10 @@ class UnsettledError(Exception):
     """It cannot be told yet whether ClickHouse has all of a batch, once; the batch is tried again later."""
 
 
+class UsedUpError(UnsettledError):
+    """Crashes have used up every token that the batch may go under; it needs others (`Segment.renew`)."""
+
+
 async def none_running(client: AsyncClient, segment: UUID) -> None:
     """Raises UnsettledError while one is (each one's token begins with its segment), or what the client raises."""
     result = await client.query(

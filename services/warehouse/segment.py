@@ -270,6 +270,15 @@ class Segment:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             return following
 
+    def renew(self, batch: Batch) -> None:
+        """Has a begun batch go under other tokens from now on: crashes have used up those that it had."""
+        with self._transaction() as connection:
+            if not self._names_bounds:
+                connection.execute("ALTER TABLE batches ADD COLUMN token TEXT NOT NULL DEFAULT ''")
+            connection.execute("UPDATE batches SET token = ? WHERE number = ?", (f"{batch.token}-again", batch.number))
+            connection.execute("COMMIT")
+            self._names_bounds = True
+
     @property
     def is_closed(self) -> bool:
         return self._closed

@@ -22,7 +22,7 @@ from services.warehouse.client import cancellation_kept
 from services.warehouse.delivery import PoisonError, deliver, seen_before
 from services.warehouse.migrate import apply_migrations
 from services.warehouse.rowbinary import Stream
-from services.warehouse.running_inserts import UnsettledError
+from services.warehouse.running_inserts import UnsettledError, UsedUpError
 from services.warehouse.segment import Segment, SegmentClosedError
 from services.warehouse.segment_files import segment_paths
 from services.warehouse.setaside import set_aside
@@ -43,6 +43,10 @@ log = structlog.get_logger()
 
 EXAMINE_AFTER_SECONDS: Final = 60.0
 """A segment of which nothing could be shipped for so long is asked about first: has somebody shipped a copy of it?"""
+RENEW_AFTER_SECONDS: Final = 600.0
+"""So long a batch whose tokens are used up waits for others: shares that ClickHouse has, and does not show yet, would
+be stored once more under each.
+"""
 ROUND_SECONDS: Final = 1.0
 ROUND_BATCHES: Final = 16
 """What one round ships at most of a stream: then it is the others' turn."""
@@ -83,6 +87,7 @@ class Shipper:
         self._delivered: set[str] = set()
         self._doubted: set[UUID] = set()
         self._last_taken: dict[UUID, float] = {}
+        self._used_up: dict[UUID, float] = {}
         self._unreadable: set[Path] = set()
         self._own = asyncio.Lock()
         self._leftovers = asyncio.Lock()
@@ -188,6 +193,7 @@ class Shipper:
             del self._claimed[path]
             self._doubted.discard(segment.id)
             self._last_taken.pop(segment.id, None)
+            self._used_up.pop(segment.id, None)
             await asyncio.to_thread(segment.release)
 
     async def _claim(self, path: Path) -> Segment | None:
@@ -251,6 +257,20 @@ class Shipper:
         if body is None:
             body = await asyncio.to_thread(segment.body, batch)
         try:
+            await self._attempt(segment, batch, body)
+        except UsedUpError:
+            await self._renew(segment, batch)
+            raise
+        self._used_up.pop(segment.id, None)
+        if batch.stream is Stream.SHARES:
+            self._last_taken[segment.id] = time.monotonic()
+        if self.last_error:
+            log.info("shipping_again", after_failures=self.failures)
+            self.last_error = ""
+        self._delivered.add(batch.token)
+
+    async def _attempt(self, segment: Segment, batch: Batch, body: bytes) -> None:
+        try:
             async with asyncio.timeout(INSERT_TIMEOUT_SECONDS):
                 with cancellation_kept():
                     await self._prepare_schema()
@@ -264,12 +284,14 @@ class Shipper:
         except Exception:
             await self._shards.failed()
             raise
-        if batch.stream is Stream.SHARES:
-            self._last_taken[segment.id] = time.monotonic()
-        if self.last_error:
-            log.info("shipping_again", after_failures=self.failures)
-            self.last_error = ""
-        self._delivered.add(batch.token)
+
+    async def _renew(self, segment: Segment, batch: Batch) -> None:
+        now = time.monotonic()
+        if segment.id not in self._used_up:
+            log.error("batch_tokens_used_up", segment=str(segment.id), batch=batch.number, waits=RENEW_AFTER_SECONDS)
+        if now - self._used_up.setdefault(segment.id, now) >= RENEW_AFTER_SECONDS:
+            await asyncio.to_thread(segment.renew, batch)
+            del self._used_up[segment.id]
 
     async def _forget(self, segment: Segment, batch: Batch, ahead: Ahead | None = None) -> Batch | None:
         # If the disk fails here, the next round only forgets.
@@ -289,14 +311,14 @@ class Shipper:
     async def _sift(self, segment: Segment, batch: Batch) -> None:
         """Ships in parts a batch that ClickHouse refuses, down to single rows; sets aside what is refused then."""
         client = await self._shards.client(batch.segment)
-        doubted = segment.id in self._doubted
         left = [whole(batch, await asyncio.to_thread(segment.records, batch))]
         while left:
             part = left.pop()
             try:
                 async with asyncio.timeout(INSERT_TIMEOUT_SECONDS):
                     with cancellation_kept():
-                        await deliver(client, part.batch, part.body, doubted=doubted)
+                        # What refused it may have been a roll-up, with the shares stored already.
+                        await deliver(client, part.batch, part.body, doubted=True)
                 self.shipped_batches += 1
                 self.shipped_rows += part.batch.rows
             except PoisonError as error:

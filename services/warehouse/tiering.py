@@ -20,12 +20,16 @@ _WHOLE_PARTS: Final = "ttl_only_drop_parts = 1"
 
 
 async def apply_tiering(client: AsyncClient, retention: Retention, *, cluster: str = "") -> bool:
-    """Sets or removes the tables' TTLs, where they are not as they should be; True if shares go to S3."""
+    """Sets or removes the TTLs of the tables that there are, where they are not as they should be; True if shares go to
+    S3.
+    """
     volumes = await client.query("SELECT volume_name FROM system.storage_policies WHERE policy_name = 'tiered'")
     has_cold = ("cold",) in {tuple(row) for row in volumes.result_rows}
     on = f"ON CLUSTER {cluster} " if cluster else ""
     engines = await _engines(client)
     for table, ends in retention.ttls().items():
+        if table not in engines:
+            continue
         moves = f"toDateTime(ts) + toIntervalDay({retention.hot_days}) TO VOLUME 'cold'" if has_cold else ""
         wanted = ", ".join(filter(None, (moves if table == "shares" else "", ends)))
         if ends and table in IN_WHOLE_PARTS and _WHOLE_PARTS not in engines[table]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from typer.testing import CliRunner
@@ -17,9 +21,13 @@ from services.command.mistake import Mistake
 from services.tests.command.test_shares import keep
 from services.tests.conftest import PASSWORD, ClickHouseProcess, run_sql, unused_port
 from services.tests.warehouse.provable import genuine_job, genuine_share
-from services.warehouse.backup import BackupNameError, checked_name
+from services.warehouse.backup import BackupNameError, checked_name, restore_backup
 from services.warehouse.embedded.options import EmbeddedOptions
 from services.warehouse.migrate import migrate
+from services.warehouse.retention import Retention
+from services.warehouse.rollup_rebuild import rebuild_differing
+from services.warehouse.shipper import Shipper
+from services.warehouse.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,6 +146,110 @@ def test_roll_ups_that_a_backup_caught_at_another_moment_than_the_shares_are_mad
     assert run_sql(server.address, best) == run_sql(
         server.address, "SELECT max(actual_difficulty) FROM sharehouse.shares WHERE verdict = 'accepted'"
     )
+
+
+def test_no_restored_share_lacks_its_job_because_the_backup_caught_the_jobs_earlier(
+    servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = servers[0]
+    monkeypatch.chdir(tmp_path)
+    point_at(server.address, monkeypatch)
+    asyncio.run(migrate(server.address))
+    generator = random.Random(13)
+    earlier, between = (genuine_job(generator, ntime=FIRST + 3600 * hour) for hour in (0, 1))
+    keep(server.address, earlier, [genuine_share(generator, earlier) for _ in range(20)])
+    keep(server.address, between, [genuine_share(generator, between) for _ in range(5)])
+    # One that has lacked its job for an hour: no backup's doing.
+    keep(server.address, between, [msgspec.structs.replace(genuine_share(generator, earlier), job=b"l" * 16)])
+    its = f"lower(hex(job)) = '{between.job.hex()}'"
+    run_sql(server.address, f"ALTER TABLE sharehouse.jobs DELETE WHERE {its} SETTINGS mutations_sync = 2")
+    assert run("backup", "create", "between").exit_code == 0
+    drop_all(server.address)
+    restored = run("backup", "restore", "between")
+    assert (restored.exit_code, restored.exception) == (0, None)
+    assert "5 shares left out" in restored.stdout
+    assert run_sql(server.address, COUNTS) == b"21\t1\t21\t21\n"
+    audit = run("shares", "audit", "--from", str(FIRST), "--to", str(FIRST + 7200))
+    assert audit.stdout.count("MISMATCH job_unknown") == 1
+
+
+async def mined(address: ClickHouseAddress, folder: Path, stopped: threading.Event) -> int:
+    """Ships shares, each of a job of its own, until it is told to stop; how many."""
+    generator = random.Random(17)
+    spool = Spool.open(folder, max_bytes=1 << 30)
+    shipper = Shipper(folder, spool, address)
+    count = 0
+    while not stopped.is_set():
+        count += 1
+        job = genuine_job(generator, ntime=int(time.time()), sent_ms=time.time_ns() // 1_000_000)
+        spool.append_job(job)
+        spool.append_share(genuine_share(generator, job, ts_ms=job.sent_ms), lambda durable: None)
+        await shipper._own_round()
+    await spool.close()
+    await shipper.drain(30)
+    return count
+
+
+def test_backups_under_load_hold_no_share_without_its_job(
+    servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = servers
+    monkeypatch.chdir(tmp_path)
+    point_at(first.address, monkeypatch)
+    asyncio.run(migrate(first.address))
+    stopped = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        mining = threads.submit(lambda: asyncio.run(mined(first.address, tmp_path / "spool", stopped)))
+        try:
+            while run_sql(first.address, "SELECT count() > 0 FROM sharehouse.shares") != b"1\n":
+                assert not mining.done()
+                time.sleep(0.05)
+            for number in range(3):
+                assert run("backup", "create", f"under-load-{number}").exit_code == 0
+        finally:
+            stopped.set()
+        assert mining.result(60) > 0
+    second.start()
+    point_at(second.address, monkeypatch)
+    for number in range(3):
+        drop_all(second.address)
+        assert run("backup", "restore", f"under-load-{number}").exit_code == 0
+        audit = run("shares", "audit")
+        assert (audit.exit_code, audit.stdout.splitlines()[-1]) == (0, "every share is as it says")
+        shares, _, in_10m, in_1h = run_sql(second.address, COUNTS).split()
+        assert shares == in_10m == in_1h
+
+
+def test_what_an_old_backup_holds_is_kept_as_long_as_is_set_where_it_is_restored(
+    servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as long as was set where it was made: it would be deleted at once. What was deleted there stays counted."""
+    server = servers[0]
+    monkeypatch.chdir(tmp_path)
+    point_at(server.address, monkeypatch)
+    asyncio.run(migrate(server.address))
+    generator = random.Random(19)
+    # TTLs that nobody applies.
+    run_sql(server.address, "ALTER TABLE sharehouse.shares MODIFY SETTING max_number_of_merges_with_ttl_in_pool = 0")
+    asyncio.run(migrate(server.address, Retention(keep_days=5)))
+    now = int(time.time())
+    for moment in (now - 6 * 86_400, now):
+        job = genuine_job(generator, ntime=moment, sent_ms=moment * 1000)
+        keep(server.address, job, [genuine_share(generator, job, ts_ms=moment * 1000) for _ in range(8)])
+    # Three more, whose part has gone already.
+    for table in ("shares_10m", "shares_1h", "shares_1d"):
+        run_sql(
+            server.address,
+            f"INSERT INTO sharehouse.{table} (bucket, pool_label, worker, accepted)"
+            f" SELECT toStartOfDay(toDateTime({now - 6 * 86_400}, 'UTC')), 'p', 'w', 3",
+        )
+    assert run("backup", "create", "old").exit_code == 0
+    drop_all(server.address)
+    restored = asyncio.run(restore_backup(server.address, "old", Retention(), lambda state: None))
+    assert restored.kept_days == 5
+    assert b"TTL" not in run_sql(server.address, "SELECT engine_full FROM system.tables WHERE name = 'shares'")
+    assert asyncio.run(rebuild_differing(server.address, restored.kept_days)) == 0
+    assert run_sql(server.address, COUNTS) == b"16\t2\t19\t19\n"
 
 
 def test_what_cannot_be_restored(

@@ -15,9 +15,12 @@ KINDS: Final = frozenset({"BackupQuery", "RestoreQuery"})
 DISK: Final = "backups"
 GRANTS: Final = ("GRANT BACKUP ON *.*", "GRANT READ, WRITE ON DISK")
 _OWN: Final = frozenset({"system", "information_schema", "INFORMATION_SCHEMA"})
+_PLACE: Final = rf"Disk\('{DISK}', '[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}'\)"
+_ASYNC: Final = "async = (?:true|1)"
+_RESTORE: Final = "(?:structure_only|allow_different_table_def) = (?:true|1)"
 _FORM: Final = re.compile(
-    r"(?:BACKUP DATABASE `?(\w{1,63})`? TO|RESTORE DATABASE `?(\w{1,63})`? FROM)"
-    rf" Disk\('{DISK}', '[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}'\)(?: SETTINGS async = (?:true|1))?",
+    rf"(?:BACKUP DATABASE `?(\w{{1,63}})`? TO {_PLACE}(?: SETTINGS {_ASYNC})?"
+    rf"|RESTORE DATABASE `?(\w{{1,63}})`? FROM {_PLACE}(?: SETTINGS (?:{_RESTORE}, )*(?:{_RESTORE}|{_ASYNC}))?)",
     re.ASCII,
 )
 
@@ -29,7 +32,8 @@ def check_backup(statement: str) -> None:
         raise EngineError.own(
             ACCESS_DENIED,
             "Not served by the embedded server: a BACKUP other than BACKUP DATABASE name TO Disk('backups', 'file')"
-            " [ASYNC], and RESTORE the same way; letters, digits, dots, hyphens and _ alone may be in the file's name",
+            " [ASYNC], and RESTORE the same way (SETTINGS structure_only = true, allow_different_table_def = true);"
+            " letters, digits, dots, hyphens and _ alone may be in the file's name",
         )
 
 
