@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from services.proxy.dialing import DialError, dial
+from services.proxy.respites import Respites
 from services.proxy.upstream_listener import UpstreamListener
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_LONGEST_PAUSE_ASKED_SECONDS: Final = 60.0
 _QUIET_FAILURES: Final = 3
 _TRIES: Final = 2
 """So often an address is tried before another one is, where a failure leaves hope."""
@@ -39,7 +39,8 @@ class Dialer:
     """Holds at most one upstream for its user, from ``start`` to ``stop``: at the address that the pool's route names.
 
     Moving to another address, it keeps the old connection until the new one has a job. Where an address serves others
-    but not this user (pools bound the connections of one client), it makes a detour for a while.
+    but not this user (pools bound the connections of one client), it makes a detour for a while; where one wants this
+    user back later, another one serves until then.
     """
 
     __slots__ = (
@@ -50,8 +51,9 @@ class Dialer:
         "_failures_here",
         "_patience",
         "_pause_seconds",
-        "_pool",
         "_place_asked",
+        "_pool",
+        "_respites",
         "_stopped",
         "_user",
         "upstream",
@@ -69,6 +71,7 @@ class Dialer:
         self._dialling: asyncio.Task[None] | None = None
         self._detour: PoolEndpoint | None = None
         self._detour_end: asyncio.TimerHandle | None = None
+        self._respites: Respites | None = None
         self._stopped = False
 
     def start(self) -> None:
@@ -83,6 +86,8 @@ class Dialer:
         self._pool.dialers.discard(self)
         if self._detour_end is not None:
             self._detour_end.cancel()
+        if self._respites is not None:
+            self._respites.clear()
         if self._dialling is not None:
             self._dialling.cancel()
         if self.upstream is not None:
@@ -97,6 +102,8 @@ class Dialer:
         """Starts anew where the pool's addresses are others now: what failed before is no reason to wait."""
         self._failures = self._failures_here = 0
         self._go_round(None)
+        if self._respites is not None:
+            self._respites.clear()
         if self._dialling is not None:
             self._dialling.cancel()
             self._dialling = None
@@ -133,11 +140,21 @@ class Dialer:
         self._dialling = asyncio.create_task(self._dial(pause_seconds))
 
     @property
-    def _goal(self) -> PoolEndpoint:
+    def _preferred(self) -> PoolEndpoint:
         return self._detour or self._pool.route.endpoint
 
+    @property
+    def _goal(self) -> PoolEndpoint:
+        preferred, respites = self._preferred, self._respites
+        return preferred if respites is None else respites.instead_of(preferred, self._pool.route)
+
+    @property
+    def _wait_seconds(self) -> float:
+        """How long the address that should be used is to be left alone."""
+        return 0.0 if self._respites is None else self._respites.seconds_left(self._preferred)
+
     def _should_move(self) -> bool:
-        if self.upstream is None or self.upstream.endpoint == self._detour:
+        if self.upstream is None or self.upstream.endpoint in (self._detour, self._goal):
             return False
         return self._pool.route.should_leave(self.upstream.endpoint)
 
@@ -148,6 +165,9 @@ class Dialer:
             if self.upstream is not None and not self._should_move():
                 break
             endpoint = self._goal
+            if self._respites is not None and self._respites.has(endpoint):
+                pause_seconds = self._respites.seconds_left(endpoint)
+                continue
             try:
                 upstream = await self._connection(endpoint)
             except DialError as error:
@@ -166,11 +186,13 @@ class Dialer:
         return upstream
 
     async def _connection(self, endpoint: PoolEndpoint) -> Upstream:
-        (asked_by, host, port), self._place_asked = self._place_asked, (None, "", 0)
-        if asked_by != endpoint or not (host or port):
+        asked_by, host, port = self._place_asked
+        if asked_by == endpoint:
+            self._place_asked = (None, "", 0)
+        else:
             host, port = "", 0
-            if (spare := self._spare(endpoint)) is not None:
-                return spare
+        if not (host or port) and (spare := self._spare(endpoint)) is not None:
+            return spare
         with_job = self.upstream is not None
         users = self._user.users(endpoint)
         return await dial(self._pool, endpoint, users, with_job=with_job, host=host, port=port)
@@ -200,14 +222,35 @@ class Dialer:
         # A pool that stays away is told of now and then, not at every miner's every try.
         if self._failures <= _QUIET_FAILURES or self._failures & (self._failures - 1) == 0:
             log.warning("upstream_lost", why=loss.why, failures=self._failures, **self._facts(endpoint))
-        if loss.conclusive or self._failures_here >= _TRIES:
+        is_given_up = loss.conclusive or self._failures_here >= _TRIES
+        if is_given_up:
+            self._give_up(endpoint, loss)
+        if loss.pause_seconds > self._patience.wait_seconds and pool.route.others(endpoint):
             self._failures_here = 0
-            # One miner's bad luck is no reason to send all others elsewhere.
-            is_mine_alone = not pool.route.is_down(endpoint) and pool.is_served_by(endpoint)
+            self._leave_alone(endpoint, loss.pause_seconds + self._pause(endpoint))
+            return self._pause(endpoint)
+        pause_seconds = loss.pause_seconds + self._pause(endpoint)
+        if wait_seconds := self._wait_seconds:
+            if is_given_up:
+                self._leave_alone(endpoint, pause_seconds)
+            return min(pause_seconds, wait_seconds)
+        return pause_seconds
+
+    def _give_up(self, endpoint: PoolEndpoint, loss: Loss) -> None:
+        """An address is tried no more for now: by this user, or, where it serves no other, by nobody."""
+        self._failures_here = 0
+        route = self._pool.route
+        # One miner's bad luck is no reason to send all others elsewhere.
+        is_mine_alone = not route.is_down(endpoint) and self._pool.is_served_by(endpoint)
+        if not self._wait_seconds:
             self._go_round(endpoint if is_mine_alone else None)
-            if not is_mine_alone:
-                pool.route.failed(endpoint, loss.why)
-        return min(loss.pause_seconds, _LONGEST_PAUSE_ASKED_SECONDS) + self._pause(endpoint)
+        if not is_mine_alone:
+            route.failed(endpoint, loss.why)
+
+    def _leave_alone(self, endpoint: PoolEndpoint, seconds: float) -> None:
+        if self._respites is None:
+            self._respites = Respites(self.follow)
+        self._respites.grant(endpoint, seconds)
 
     def _moving_pause(self) -> float:
         return random.uniform(0.0, self._patience.move_seconds)  # noqa: S311 - not all at once

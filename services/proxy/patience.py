@@ -25,6 +25,10 @@ class Patience:
     first_pause_seconds: float = 0.25
     """Before dialling again; doubled with each failure, up to ``longest_pause_seconds``; each with jitter."""
     longest_pause_seconds: float = 30.0
+    wait_seconds: float = 5.0
+    """A pause that a pool asks for by client.reconnect: after a longer one miners work at a fallback meanwhile."""
+    longest_wait_seconds: float = 60.0
+    """What is kept of a longer one."""
     probe_seconds: float = 10.0
     """Between two looks at a pool that is preferred to the one in use; doubled while it comes and goes."""
     longest_probe_seconds: float = 300.0

@@ -57,6 +57,11 @@ class Route:
         following = self.endpoints[self.endpoints.index(endpoint) + 1 :] if endpoint in self.endpoints else ()
         return following[0] if following else None
 
+    def others(self, endpoint: PoolEndpoint) -> tuple[PoolEndpoint, ...]:
+        """All but one, from the next one on in order."""
+        number = self.endpoints.index(endpoint) if endpoint in self.endpoints else -1
+        return self.endpoints[number + 1 :] + self.endpoints[: max(number, 0)]
+
     def should_leave(self, endpoint: PoolEndpoint) -> bool:
         """Whether a connection to ``endpoint`` should move: a better one is in use, or it is configured no more."""
         if endpoint not in self.endpoints:

@@ -35,10 +35,10 @@ class Spare:
     def take(self, endpoint: PoolEndpoint) -> Upstream | None:
         """The spare, if it leads there and the pool was heard on it of late. Who takes it sets its ``listener``."""
         upstream = self._upstream
-        if upstream is None:
+        if upstream is None or upstream.endpoint != endpoint:
             return None
         self._upstream = None
-        if upstream.endpoint == endpoint and upstream.was_heard_within(2 * self._pool.proxy.patience.silent_seconds):
+        if upstream.was_heard_within(2 * self._pool.proxy.patience.silent_seconds):
             return upstream
         upstream.retire()
         return None
@@ -99,4 +99,4 @@ class Spare:
         if upstream is self._upstream:
             self._upstream = None
             log.debug("spare_lost", pool_label=self._pool.name, pool=upstream.endpoint.address, why=loss.why)
-            self.fill(self._pause())
+            self.fill(loss.pause_seconds + self._pause())

@@ -303,7 +303,9 @@ class Upstream(asyncio.Protocol):
                 self.end(f"the pool refused the subscription: {code} {message}", conclusive=True)
             case ReconnectAsked(host, port, wait_seconds):
                 if not host or self.pool.options.may_lead_to(host):
-                    self._end(Loss("the pool asked to reconnect", wait_seconds, host=host, port=port))
+                    pause_seconds = min(wait_seconds, self.patience.longest_wait_seconds)
+                    why = f"the pool asked to reconnect in {pause_seconds:g} s"
+                    self._end(Loss(why, pause_seconds, host=host, port=port))
                 else:
                     remarks.redirect_refused(host, port)
             case MessageShown(text):

@@ -128,13 +128,14 @@ async def test_the_wait_that_the_pool_asks_for_is_kept(started: Started) -> None
 
 
 @pytest.mark.parametrize("wait", [100_000, -1, "soon", None, [7]])
-async def test_a_wait_without_end_is_not_kept(started: Started, monkeypatch: pytest.MonkeyPatch, wait: object) -> None:
-    monkeypatch.setattr("services.proxy.dialer._LONGEST_PAUSE_ASKED_SECONDS", 0.1)
-    async with ScriptedPool() as pool, started(pool.port) as proxy, TalkingMiner(miner_port(proxy)) as miner:
-        await miner.start()
-        (await pool.connection()).call("client.reconnect", ["", 0, wait])
-        assert (await miner.submit(await miner.job()))["result"] is True
-        assert len(pool.connections) == 2
+async def test_a_wait_without_end_is_not_kept(started: Started, wait: object) -> None:
+    patience = replace(QUICK, longest_wait_seconds=0.1)
+    async with ScriptedPool() as pool, started(pool.port, patience=patience) as proxy:
+        async with TalkingMiner(miner_port(proxy)) as miner:
+            await miner.start()
+            (await pool.connection()).call("client.reconnect", ["", 0, wait])
+            assert (await miner.submit(await miner.job()))["result"] is True
+            assert len(pool.connections) == 2
 
 
 async def test_a_miner_without_set_extranonce_comes_back_to_a_pool_that_gives_less(started: Started) -> None:
