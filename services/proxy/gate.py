@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from services.proxy.conduct import Conduct
 from services.proxy.limit_hits import LimitHits
+from services.proxy.network import network_of
 from services.proxy.row_budget import CONNECTIONS_WORTH, RowBudget
 from services.proxy.worker_names import WorkerNames
 
@@ -50,7 +50,7 @@ class Gate:
 
     def refusal(self, address: str) -> tuple[str, str] | None:
         """The limit that keeps a newcomer out, and a sentence for it; None where it may come in."""
-        known = self._addresses.get(_key(address))
+        known = self._addresses.get(network_of(address))
         if known is None:
             return None
         if (left := known.banned_until - self.clock()) > 0:
@@ -61,7 +61,7 @@ class Gate:
 
     def enter(self, address: str) -> Conduct:
         """Counts a connection in; gives the conduct of one that has just come."""
-        key, now = _key(address), self.clock()
+        key, now = network_of(address), self.clock()
         known = self._addresses.get(key)
         if known is None:
             known = self._addresses[key] = _Address(self.limits, now)
@@ -71,7 +71,7 @@ class Gate:
 
     def leave(self, address: str) -> None:
         """Counts a connection out; what its address did is remembered a while."""
-        key, now = _key(address), self.clock()
+        key, now = network_of(address), self.clock()
         if (known := self._addresses.get(key)) is None:
             return
         known.connections -= 1
@@ -94,7 +94,7 @@ class Gate:
             limit, why = "new_workers_a_day", "no more new worker names today"
         else:
             return None
-        self.hits.hit(limit, miner.pool.options.name, miner.address.rpartition(":")[0])
+        self.hits.hit(limit, miner.pool.options.name, miner.address.rpartition(":")[0].strip("[]"))
         return why
 
     def condemn(self, address: str) -> bool:
@@ -103,7 +103,7 @@ class Gate:
         So one broken machine costs a farm that connection alone.
         """
         now = self.clock()
-        known = self._addresses.get(_key(address))
+        known = self._addresses.get(network_of(address))
         if known is None or not known.conduct.is_mostly_invalid(now):
             return False
         known.banned_until = now + self.limits.ban_seconds
@@ -124,17 +124,3 @@ class Gate:
                 del self._addresses[key]
                 if len(self._addresses) <= _ADDRESSES_REMEMBERED * 3 // 4:
                     return
-
-
-def _key(address: str) -> str:
-    if ":" not in address:
-        return address
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return parsed.packed[:8].hex()

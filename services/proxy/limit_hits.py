@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from prometheus_client import Counter, Gauge
 
+from services.proxy.network import network_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,7 +34,10 @@ LIMIT_OF_REASON: Final = {
 
 
 class LimitHits:
-    """One proxy's. A limit is told of once a minute for each address, with how often it was hit in between."""
+    """One proxy's. A limit is told of once a minute for each address, with how often it was hit in between.
+
+    IPv6 addresses of one /64 count as one: a host has as many of them as it likes.
+    """
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
         self._counter = Counter(
@@ -57,7 +62,7 @@ class LimitHits:
     def hit(self, limit: str, pool_label: str, address: str, **facts: object) -> None:
         """Counts a hit; logs it unless the same was told a moment ago. ``address`` is the peer's, without its port."""
         self._counter.labels(pool_label, limit).inc()
-        key, now = (limit, address), self._clock()
+        key, now = (limit, network_of(address)), self._clock()
         told_at, since = self._told.get(key, (-_TOLD_EVERY_SECONDS, 0))
         if now - told_at < _TOLD_EVERY_SECONDS:
             self._told[key] = told_at, since + 1

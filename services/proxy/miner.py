@@ -51,7 +51,10 @@ RECONNECT_GRACE_SECONDS: Final = 5.0
 
 
 class Miner:
-    """``clock`` is monotonic, in seconds; ``close`` ends the connection once what is queued has been sent."""
+    """``clock`` is monotonic, in seconds; ``close`` ends the connection once what is queued has been sent.
+
+    It takes the reason, a fixed text, and perhaps a detail for the log.
+    """
 
     __slots__ = (
         "_asked_subscribe",
@@ -91,7 +94,7 @@ class Miner:
         conduct: Conduct,
         clock: Callable[[], float],
         wake: Callable[[], None],
-        close: Callable[[str], None],
+        close: Callable[..., None],
     ) -> None:
         self.pool = pool
         self.address = address
@@ -345,8 +348,7 @@ class Miner:
         self.pool.metrics.junk_lines.inc()
         self.conduct.refused("junk", self.pool.gate.clock())
         if not self._spoke_stratum or self._junk_lines >= self.pool.limits.junk_lines:
-            log.warning("not_stratum", why=why, **self._facts())
-            self._close("not Stratum")
+            self._close("not Stratum", why)
 
     # What the miner is told
 

@@ -101,7 +101,7 @@ class MinerConnection(asyncio.Protocol):
         self.miner.session.farewell(text)
         self._wake()
 
-    def close(self, why: str) -> None:
+    def close(self, why: str, detail: str = "") -> None:
         """Sends what is queued, then closes; a peer that does not read is cut off after a while. Idempotent."""
         transport = self._transport
         if transport is None or self._why:
@@ -109,7 +109,7 @@ class MinerConnection(asyncio.Protocol):
         self._why = why
         self.miner.session.finish()
         if (limit := LIMIT_OF_REASON.get(why)) is not None:
-            self._hit(limit)
+            self._hit(limit, **({"why": detail} if detail else {}))
         if data := self.miner.session.outgoing():
             transport.write(data)
         linger = why in _STILL_SENDING and transport.can_write_eof()
@@ -243,8 +243,8 @@ class MinerConnection(asyncio.Protocol):
         self.miner.session.farewell(f"mostly invalid shares{until}")
         self.close("mostly invalid shares")
 
-    def _hit(self, limit: str) -> None:
-        self._pool.gate.hits.hit(limit, self._pool.options.name, self._host, miner=self.miner.address)
+    def _hit(self, limit: str, **facts: str) -> None:
+        self._pool.gate.hits.hit(limit, self._pool.options.name, self._host, miner=self.miner.address, **facts)
 
     # Sending and time
 
