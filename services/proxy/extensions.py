@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from services.stratum.miner_request import parse_difficulty
+from services.stratum.miner_request import parse_minimum
 from services.stratum.reject import StratumError
 from services.stratum.version import parse_mask
 
@@ -31,7 +31,7 @@ def negotiate(configure: Configure, mask: NegotiatedMask, difficulty: DedicatedD
 
 def _take_minimum(difficulty: DedicatedDifficulty, value: Any) -> bool:
     try:
-        difficulty.minimum("", parse_difficulty(value))
+        difficulty.minimum("", parse_minimum(value))
     except StratumError:
         return False
     return True

@@ -11,6 +11,10 @@ from functools import lru_cache
 
 DIFFICULTY_1_TARGET = 0xFFFF << 208
 MAX_TARGET = (1 << 256) - 1
+LEAST_ASKED = 2.0**-32
+"""What a miner may ask for: below, every hash would do."""
+GREATEST_ASKED = 2.0**64
+"""And above, no machine would ever find a share: it takes 2^96 hashes, years of the whole Bitcoin network."""
 
 
 def hash_value(block_hash: bytes) -> int:

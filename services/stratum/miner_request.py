@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from services.stratum.difficulty import DIFFICULTY_1_TARGET
+from services.stratum.difficulty import DIFFICULTY_1_TARGET, GREATEST_ASKED, LEAST_ASKED
 from services.stratum.job import MAX_JOB_ID_CHARS
 from services.stratum.reject import MALFORMED, StratumError
 
@@ -115,6 +115,16 @@ def parse_difficulty(params: Any) -> float:
     if not (0 < difficulty < math.inf):
         raise StratumError(MALFORMED, "a difficulty is a finite number above 0")
     return difficulty
+
+
+def parse_minimum(value: Any) -> float:
+    """The value of BIP 310's minimum-difficulty, 0 for none. Raises StratumError(MALFORMED) for nonsense."""
+    if value in (0, "0"):
+        return 0.0
+    minimum = parse_difficulty(value)
+    if not LEAST_ASKED <= minimum <= GREATEST_ASKED:
+        raise StratumError(MALFORMED, "a minimum difficulty is 0, or a number from 2^-32 to 2^64")
+    return minimum
 
 
 def parse_target(params: Any) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
+
+from services.stratum.difficulty import GREATEST_ASKED, LEAST_ASKED
 
 _SEPARATORS = re.compile(r"[;,\s]+")
 _KEYS = {"md": "minimum", "d": "fixed"}
@@ -42,5 +43,4 @@ def _positive(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    # Beyond these no share, or every hash, would count.
-    return number if 2.0**-32 <= number <= 2.0**192 and math.isfinite(number) else None
+    return number if LEAST_ASKED <= number <= GREATEST_ASKED else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from services.tests.proxy.conftest import miner_port
-from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
+from services.tests.proxy.scripted_pool import EASIEST, Script, ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
 
 if TYPE_CHECKING:
@@ -136,6 +136,45 @@ async def test_a_minimum_by_configure_may_change_and_nonsense_is_refused(miner: 
         configure = [["minimum-difficulty"], {"minimum-difficulty.value": asked}]
         assert (await miner.ask("mining.configure", configure))["result"] == {"minimum-difficulty": told}
     assert [await miner.told("mining.set_difficulty") for _ in range(2)] == [[512], [64]]
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        "1e300",
+        "1e999",
+        "NaN",
+        "18446744073709555712",
+        "1e-10",
+        "-0.5",
+        '"1e300"',
+        '"inf"',
+        "true",
+        "[]",
+        "{}",
+    ],
+)
+async def test_an_absurd_minimum_by_configure_changes_nothing(miner: TalkingMiner, absurd: str) -> None:
+    params = b'[["minimum-difficulty"],{"minimum-difficulty.value":%b}]' % absurd.encode()
+    job = await miner.start()
+    miner.log.clear()
+    miner.write(b'{"id":"c","method":"mining.configure","params":%b}\n' % params)
+    # 1e999 and NaN are no JSON: the whole line is refused then.
+    refused = (await miner.read())["result"]
+    assert refused == {"minimum-difficulty": False} or (refused is None and absurd in ("1e999", "NaN"))
+    assert (await miner.submit(job))["result"] is True
+    assert [message for message in miner.log if "method" in message] == []
+
+
+async def test_the_largest_minimum_and_none_again(miner: TalkingMiner, pool: ScriptedPool) -> None:
+    await miner.start()
+    miner.log.clear()
+    for asked in (2**64, 0, 8, 0.0, 9.5, "0"):
+        configure = [["minimum-difficulty"], {"minimum-difficulty.value": asked}]
+        assert (await miner.ask("mining.configure", configure))["result"] == {"minimum-difficulty": True}
+    told = [(await miner.told("mining.set_difficulty"))[0] for _ in range(6)]
+    assert told == [2.0**64, EASIEST, 8, EASIEST, 9.5, EASIEST]
+    assert (await miner.submit(await miner.job()))["result"] is True
 
 
 @pytest.mark.parametrize("bits", ["0000E000", "0000e000", "e000", None])

@@ -117,6 +117,7 @@ def test_suggested_target() -> None:
         ("md=nan,d=inf", PasswordOptions(ignored=("md", "d"))),
         ("md=1e400", PasswordOptions(ignored=("md",))),
         ("md=0", PasswordOptions(ignored=("md",))),
+        ("md=18446744073709551616,d=2e19", PasswordOptions(minimum=2.0**64, ignored=("d",))),
         ("fd=5;th=9;id=4", PasswordOptions()),
         ("md=", PasswordOptions(ignored=("md",))),
     ],
