@@ -103,6 +103,15 @@ def _text_line(_logger: object, _method: str, event: MutableMapping[str, object]
 
 
 def _plain(value: object) -> str:
-    """A value without line breaks or control characters: names that miners choose reach the terminal."""
-    text = str(value)
-    return text if text.isprintable() and " " not in text else repr(text)
+    """A value without line breaks or control characters: names that miners choose reach the terminal.
+
+    Of several, each stands by itself, with commas between them; none is "-".
+    """
+    if isinstance(value, list | tuple | set | frozenset):
+        return ",".join(_quoted(str(one), " ,") for one in value) or "-"
+    return _quoted(str(value), " ")
+
+
+def _quoted(text: str, forbidden: str) -> str:
+    """As it is, or in quotes where it would be misread."""
+    return text if text.isprintable() and not any(char in text for char in forbidden) else repr(text)

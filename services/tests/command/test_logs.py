@@ -18,6 +18,7 @@ logs.configure(sys.argv[1], sys.argv[2], service="proxy")
 log = structlog.get_logger()
 log.debug("share", worker="a")
 log.info("miner_connected", worker="me\\x1b[2J you", port=3331)
+log.info("reload", changed=("normal", "high diff"), removed=[], error=(24, "no, not you"), by=["me\\x1b[2J"])
 logging.getLogger("services.miner").info("Connected to %s.", "pool")
 logging.getLogger("botocore").info("chatter")
 try:
@@ -35,17 +36,19 @@ def _lines(log_format: str, level: str) -> list[str]:
 
 
 def test_json_is_one_object_a_line() -> None:
-    share, connected, miner, broken = map(json.loads, _lines("json", "debug"))
+    share, connected, reload, miner, broken = map(json.loads, _lines("json", "debug"))
     assert (share["event"], share["level"], share["service"]) == ("share", "debug", "proxy")
     assert (connected["worker"], connected["port"]) == ("me\x1b[2J you", 3331)
     assert connected["timestamp"].endswith("Z")
+    assert (reload["changed"], reload["error"]) == (["normal", "high diff"], [24, "no, not you"])
     assert miner["event"] == "Connected to pool."
     assert "ZeroDivisionError" in broken["exception"]
 
 
 def test_text_is_the_form_of_the_miners_document() -> None:
-    connected, miner, broken, *traceback = _lines("text", "info")
+    connected, reload, miner, broken, *traceback = _lines("text", "info")
     assert connected[23:] == r" [INFO] miner_connected worker='me\x1b[2J you' port=3331"
+    assert reload[23:] == r" [INFO] reload changed=normal,'high diff' removed=- error=24,'no, not you' by='me\x1b[2J'"
     assert connected[4] + connected[10] + connected[19] == "- ,"
     assert miner[23:] == " [INFO] Connected to pool."
     assert broken[23:] == " [ERROR] broken"
