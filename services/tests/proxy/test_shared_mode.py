@@ -14,6 +14,7 @@ from services.proxy.vardiff import BURST_SHARES, VardiffOptions
 from services.tests.proxy.conftest import miner_port
 from services.tests.proxy.scripted_pool import Script, ScriptedPool, make_job
 from services.tests.proxy.talking_miner import TalkingMiner
+from services.tests.waiting import until
 
 if TYPE_CHECKING:
     from services.stratum.job import Job
@@ -240,6 +241,24 @@ async def test_where_a_pool_gives_too_little_there_are_more_upstreams(
                 assert (len(miner.extranonce1), miner.extranonce2_size) == (own, left)
                 assert (await miner.submit(job, start=1000 * number))["result"] is True
         assert len(pool.connections) == upstreams
+
+
+async def test_a_line_whose_places_are_gone_takes_a_miner_again_once_one_has_left(started: Started) -> None:
+    # Of 256 places the pool's sizes promise, two are this process' own: no other one of 128 may use them.
+    async with ScriptedPool(Script(extranonce2_size=5)) as pool, started(pool.port, workers=128) as proxy:
+        async with AsyncExitStack() as stack:
+            miners = [await stack.enter_async_context(TalkingMiner(miner_port(proxy))) for _ in range(3)]
+            for number, miner in enumerate(miners):
+                assert (await miner.submit(await miner.start(), start=1000 * number))["result"] is True
+            assert len(pool.connections) == 2
+            miners[0].writer.transport.abort()
+            await until(lambda: len(proxy.listeners["normal"].connections) == 2)
+            for number in (3, 4):
+                newcomer = await stack.enter_async_context(TalkingMiner(miner_port(proxy)))
+                assert (await newcomer.submit(await newcomer.start(), start=1000 * number))["result"] is True
+            assert len(pool.connections) == 2
+        shares = [len((await pool.connection(number)).params("mining.submit")) for number in (0, 1)]
+        assert shares == [3, 2]
 
 
 async def test_miners_that_find_no_place_after_a_change_get_upstreams_of_their_own(started: Started) -> None:
