@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # ClickHouse's codes (src/Common/ErrorCodes.cpp): WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED and others.
 _UNKNOWN_USER = frozenset({192, 193, 194, 516})
+_UNKNOWN_TABLE = frozenset({60, 81})  # or database
 _ACCESS_DENIED = 497
 _S3_ERROR = 499
 
@@ -45,6 +46,8 @@ def sentence(error: Exception, user: str) -> str:
         return f"refuses user {user} or its password; correct CLICKHOUSE_USER and CLICKHOUSE_PASSWORD"
     if code == _ACCESS_DENIED:
         return f"does not let user {user} make tables; grant it that, or set CLICKHOUSE_USER to one who may"
+    if code in _UNKNOWN_TABLE:
+        return "has no tables of Sharehouse, or not all; sharehouse db migrate makes them"
     if code == _S3_ERROR:
         return "cannot read old shares, for S3 does not give them; sharehouse s3 check says why"
     if code is not None:

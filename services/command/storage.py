@@ -21,7 +21,7 @@ _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 15
 _REMEDIES = {
     "NoSuchBucket": "create the bucket (sharehouse s3 check --create), or correct AWS_S3_BUCKET and AWS_REGION",
-    "404": "create the bucket (sharehouse s3 check --create), or correct AWS_S3_BUCKET and AWS_REGION",
+    "404": "that is no S3 server, or it has no such bucket: correct AWS_S3_ENDPOINT, or AWS_S3_BUCKET",
     "InvalidAccessKeyId": "correct AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "correct AWS_SECRET_ACCESS_KEY",
     "PermanentRedirect": "set AWS_REGION to the bucket's region",
@@ -179,14 +179,21 @@ def _client(target: Bucket) -> S3Client:
     # Half a second of every start, were it imported with this module.
     import boto3
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
 
-    return boto3.client(
+    try:
+        session = boto3.Session()
+    except BotoCoreError as error:
+        raise Mistake(f"S3 {target.name}: {error}; correct AWS_PROFILE, or unset it") from None
+    return session.client(
         "s3",
         region_name=target.region,
         endpoint_url=target.endpoint,
         aws_access_key_id=target.access_key_id,
         aws_secret_access_key=target.secret_access_key,
-        config=Config(
+        config=Config(  # type: ignore[call-arg]  # its types lack the first
+            # ClickHouse knows none but AWS_S3_ENDPOINT.
+            ignore_configured_endpoint_urls=True,
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_ANSWER_SECONDS,
             retries={"max_attempts": 1},

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from services.warehouse.address import ClickHouseAddress
 
 
+FIRST_ANSWER_SECONDS: Final = 60.0
+"""So long a server may take to say what it is."""
 Trouble = Literal["unreachable", "opening", "slow", "refused"]
 
 # ClickHouse's own words for being too slow: TIMEOUT_EXCEEDED, TOO_SLOW, TOO_MANY_SIMULTANEOUS_QUERIES.
@@ -111,17 +113,19 @@ class Connection:
         """Raises what clickhouse-connect and aiohttp raise where the server cannot be reached."""
         async with self._making:
             if self._client is None:
-                with cancellation_kept():
-                    self._client = await create_async_client(
-                        host=self._address.host,
-                        port=self._address.port,
-                        username=self._address.user,
-                        password=self._address.password,
-                        database=self._address.database if self._database is None else self._database,
-                        connect_timeout=self._connect_timeout_seconds,
-                        send_receive_timeout=self._timeout_seconds,
-                        query_limit=0,
-                    )
+                # However long an answer may take, whether somebody is there shows at once.
+                async with asyncio.timeout(FIRST_ANSWER_SECONDS):
+                    with cancellation_kept():
+                        self._client = await create_async_client(
+                            host=self._address.host,
+                            port=self._address.port,
+                            username=self._address.user,
+                            password=self._address.password,
+                            database=self._address.database if self._database is None else self._database,
+                            connect_timeout=self._connect_timeout_seconds,
+                            send_receive_timeout=self._timeout_seconds,
+                            query_limit=0,
+                        )
             return self._client
 
     async def close(self) -> None:

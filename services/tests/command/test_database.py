@@ -3,10 +3,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from services.command import configuration
-from services.command.database import migrate
+from services.command.database import migrate, sentence
 from services.command.mistake import Mistake
+from services.warehouse.storage_status import storage_status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,3 +56,9 @@ def test_a_wrong_password_or_user_is_said_in_one_plain_line(
         " correct CLICKHOUSE_USER and CLICKHOUSE_PASSWORD"
     )
     assert said == []
+
+
+async def test_a_store_without_tables_is_told_with_what_makes_them(database: ClickHouseAddress) -> None:
+    with pytest.raises(ClickHouseError) as raised:
+        await storage_status(database)
+    assert "sharehouse db migrate makes them" in sentence(raised.value, database.user)

@@ -93,6 +93,15 @@ def test_a_server_that_is_not_there_is_told_soon() -> None:
         storage.check(_bucket(f"http://127.0.0.1:{port}"), lambda _: None)
 
 
+def test_what_clickhouse_would_not_follow_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
+    bucket = Bucket(NAME, "p/q", "eu-west-1", None, KEY, SECRET)
+    assert storage._client(bucket).meta.endpoint_url == "https://s3.eu-west-1.amazonaws.com"
+    monkeypatch.setenv("AWS_PROFILE", "another")
+    with pytest.raises(Mistake, match="correct AWS_PROFILE"):
+        storage.check(bucket, lambda _: None)
+
+
 def test_addresses_for_clickhouse() -> None:
     bucket = Bucket(NAME, "p/q", "eu-west-1", None, KEY, SECRET)
     assert bucket.url == "https://shares.s3.eu-west-1.amazonaws.com/p/q/"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import uvloop
 from services.tests.waiting import until
 from services.tests.warehouse.rows import make_share
 from services.tests.warehouse.shipping import ROOM
+from services.warehouse import client
 from services.warehouse.address import ClickHouseAddress
 from services.warehouse.client import Connection, cancellation_kept
 from services.warehouse.migrate import migrate
@@ -149,3 +151,14 @@ async def test_failures_of_a_task_that_was_cancelled_before_stay_what_they_are()
     task.cancel()
     with pytest.raises(ConnectionError):
         await task
+
+
+async def test_a_server_that_says_nothing_is_not_waited_for_as_long_as_an_answer_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "FIRST_ANSWER_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        connection = Connection(ClickHouseAddress(port=mute.getsockname()[1]), timeout_seconds=3600)
+        with pytest.raises(TimeoutError):
+            await connection.client()
+        await connection.close()
