@@ -73,7 +73,7 @@ class Spare:
                     upstream = await dial(self._pool, endpoint, endpoint.users_for(()))
                 except DialError as error:
                     log.debug("spare_failed", pool_label=self._pool.name, pool=endpoint.address, why=error.loss.why)
-                    await asyncio.sleep(self._pause())
+                    await asyncio.sleep(error.loss.pause_seconds + self._pause())
                     continue
                 upstream.listener = self
                 self._upstream = upstream

@@ -91,7 +91,7 @@ class Spool:
         self._encoder = RowEncoder(segment.id)
         self._seq = 0
         self._held_back: list[_Row] = []
-        self._warned = -_WARN_EVERY_SECONDS
+        self._warned: dict[str, float] = {}
         self._disk_failing = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -291,8 +291,8 @@ class Spool:
 
     def _warn(self, event: str, **facts: object) -> None:
         now = time.monotonic()
-        if now - self._warned >= _WARN_EVERY_SECONDS:
-            self._warned = now
+        if now - self._warned.get(event, -_WARN_EVERY_SECONDS) >= _WARN_EVERY_SECONDS:
+            self._warned[event] = now
             log.error(event, segment=str(self.segment), unrecorded_shares=self.unrecorded_shares, **facts)
 
 

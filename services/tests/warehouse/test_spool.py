@@ -172,17 +172,23 @@ async def test_a_full_spool_refuses_shares_but_keeps_jobs_and_blocks(folder: Pat
     await spool.close()
 
 
-async def test_block_candidates_have_a_reserve_that_ends_too(folder: Path, generator: random.Random) -> None:
+async def test_block_candidates_have_a_reserve_that_ends_too(
+    folder: Path, generator: random.Random, capsys: pytest.CaptureFixture[str]
+) -> None:
     spool = Spool.open(folder, max_bytes=0)
     blocks = Verdicts()
     spool.append_job(make_job(generator, coinbase1=bytes(CANDIDATE_RESERVE_BYTES)))
     spool.append_found_block(make_found_block(generator), blocks)
-    await blocks.count(1)
+    spool.append_share(make_share(generator), blocks)
+    await blocks.count(2)
     spool.append_block_candidate(make_block_candidate(generator))
     spool.append_found_block(make_found_block(generator), blocks)
-    await blocks.count(2)
+    await blocks.count(3)
     assert spool.held.next_batch(Stream.BLOCK_CANDIDATES, spool.held.last_commit) is None
     await spool.close()
+    # That shares are refused, which is told just before, hides nothing of it.
+    told = capsys.readouterr().out
+    assert told.index("spool_full") < told.index("block_candidates_not_recorded")
 
 
 async def test_segments_of_others_count_against_the_bound(folder: Path, generator: random.Random) -> None:
