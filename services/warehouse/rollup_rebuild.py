@@ -55,7 +55,7 @@ async def rebuild_differing(address: ClickHouseAddress, kept_days: int | None = 
 
     Raises what clickhouse-connect and aiohttp raise.
     """
-    connection = Connection(address)
+    connection = Connection(address, timeout_seconds=3600)
     try:
         client = await connection.client()
         since = max(await kept_from(client), kept_at(await _latest(client), kept_days))

@@ -32,7 +32,7 @@ SETTINGS mutations_sync = 2"""
 
 async def leave_out_without_job(address: ClickHouseAddress) -> int:
     """How many were left out; nobody may write meanwhile. Raises what clickhouse-connect and aiohttp raise."""
-    connection = Connection(address)
+    connection = Connection(address, timeout_seconds=3600)
     try:
         client = await connection.client()
         result = await client.query(_LACKING, parameters={"seconds": _LAST_SECONDS})

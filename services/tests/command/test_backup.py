@@ -204,14 +204,14 @@ def test_backups_under_load_hold_no_share_without_its_job(
             while run_sql(first.address, "SELECT count() > 0 FROM sharehouse.shares") != b"1\n":
                 assert not mining.done()
                 time.sleep(0.05)
-            for number in range(3):
+            for number in range(2):
                 assert run("backup", "create", f"under-load-{number}").exit_code == 0
         finally:
             stopped.set()
         assert mining.result(60) > 0
     second.start()
     point_at(second.address, monkeypatch)
-    for number in range(3):
+    for number in range(2):
         drop_all(second.address)
         assert run("backup", "restore", f"under-load-{number}").exit_code == 0
         audit = run("shares", "audit")
