@@ -11,6 +11,7 @@ from services.stratum.difficulty import actual_difficulty
 from services.stratum.header import sha256d
 from services.stratum.job import Job
 from services.stratum.version import rolled
+from services.tests.proxy.scripted_pool import EASIEST
 
 if TYPE_CHECKING:
     import ssl
@@ -109,13 +110,13 @@ class TalkingMiner:
         job: Job,
         *,
         worker: str = "wallet.rig",
-        at_least: float = 0.0,
+        at_least: float = EASIEST,
         below: float = float("inf"),
         start: int = 0,
         ntime: int | None = None,
         bits: int | None = None,
     ) -> list[Any]:
-        """Mines a submit whose actual difficulty lies between the bounds."""
+        """Mines a submit whose actual difficulty lies between the bounds: one hash in 65,536 meets not even EASIEST."""
         when = job.ntime if ntime is None else ntime
         extranonce2 = bytes(self.extranonce2_size)
         version = job.version if bits is None else rolled(job.version, self.mask, bits)

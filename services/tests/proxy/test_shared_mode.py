@@ -76,7 +76,7 @@ async def test_what_falls_short_of_the_pools_difficulty_is_accepted_here_and_cre
             here = await miner.submit(job, at_least=EASY, below=HARD)
             assert (await pool.connection()).params("mining.submit") == []
             there = await miner.submit(job, at_least=HARD)
-            low = await miner.ask("mining.submit", miner.share(job, below=EASY))
+            low = await miner.ask("mining.submit", miner.share(job, at_least=0.0, below=EASY))
             upstream = await pool.connection()
             assert len(upstream.params("mining.submit")) == 1
 

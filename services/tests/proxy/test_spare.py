@@ -130,6 +130,7 @@ async def test_at_a_reload_it_moves_to_the_new_address_before_a_miner_asks(start
                 await until(lambda: len(new.connections) == 2)
                 upstreams = proxy.listeners["normal"].pool.upstreams
                 await until(lambda: [one.endpoint.port for one in upstreams] == 2 * [new.port])
+                await until_ready(proxy, 2)
                 mined = [len(one.params("mining.submit")) for one in new.connections]
                 await next_is_served_by(proxy, new, mined.index(0))
         assert len(old.connections) == 2
