@@ -44,25 +44,32 @@ COUNTS = (
 )
 
 
+def point_at(address: ClickHouseAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("host", "port", "user", "password", "database"):
+        monkeypatch.setenv(f"CLICKHOUSE_{name.upper()}", str(getattr(address, name)))
+
+
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[list[ClickHouseProcess]]:
-    """Two, on folders of their own, with one folder for backups; the second is not running yet."""
+def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ClickHouseProcess]]:
+    """Two, on folders of their own, with one folder for backups: the first has its tables and is the one that commands
+    ask; the second is not running yet.
+    """
+    monkeypatch.chdir(tmp_path)
     made = [
         ClickHouseProcess(
             EmbeddedOptions(data=tmp_path / name, port=unused_port(), password=PASSWORD, backups=tmp_path / "backups")
         )
         for name in ("first", "second")
     ]
-    made[0].start()
-    yield made
-    for server in made:
-        if server.process.pid is not None:
-            server.kill()
-
-
-def point_at(address: ClickHouseAddress, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("host", "port", "user", "password", "database"):
-        monkeypatch.setenv(f"CLICKHOUSE_{name.upper()}", str(getattr(address, name)))
+    try:
+        made[0].start()
+        point_at(made[0].address, monkeypatch)
+        asyncio.run(migrate(made[0].address))
+        yield made
+    finally:
+        for server in made:
+            if server.process.pid is not None:
+                server.kill()
 
 
 def drop_all(address: ClickHouseAddress) -> None:
@@ -79,9 +86,6 @@ def test_a_backup_restored_into_an_empty_folder_passes_an_audit(
     servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = servers
-    monkeypatch.chdir(tmp_path)
-    point_at(first.address, monkeypatch)
-    asyncio.run(migrate(first.address))
     generator = random.Random(7)
     job = genuine_job(generator, ntime=FIRST)
     keep(first.address, job, [genuine_share(generator, job) for _ in range(500)])
@@ -116,13 +120,10 @@ def test_a_backup_restored_into_an_empty_folder_passes_an_audit(
 
 
 def test_roll_ups_that_a_backup_caught_at_another_moment_than_the_shares_are_made_equal_to_them(
-    servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: list[ClickHouseProcess],
 ) -> None:
     """A backup takes one table after the other, while shares come in."""
     server = servers[0]
-    monkeypatch.chdir(tmp_path)
-    point_at(server.address, monkeypatch)
-    asyncio.run(migrate(server.address))
     generator = random.Random(11)
     job = genuine_job(generator, ntime=FIRST)
     keep(server.address, job, [genuine_share(generator, job) for _ in range(40)])
@@ -149,12 +150,9 @@ def test_roll_ups_that_a_backup_caught_at_another_moment_than_the_shares_are_mad
 
 
 def test_no_restored_share_lacks_its_job_because_the_backup_caught_the_jobs_earlier(
-    servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: list[ClickHouseProcess],
 ) -> None:
     server = servers[0]
-    monkeypatch.chdir(tmp_path)
-    point_at(server.address, monkeypatch)
-    asyncio.run(migrate(server.address))
     generator = random.Random(13)
     earlier, between = (genuine_job(generator, ntime=FIRST + 3600 * hour) for hour in (0, 1))
     keep(server.address, earlier, [genuine_share(generator, earlier) for _ in range(20)])
@@ -194,9 +192,6 @@ def test_backups_under_load_hold_no_share_without_its_job(
     servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = servers
-    monkeypatch.chdir(tmp_path)
-    point_at(first.address, monkeypatch)
-    asyncio.run(migrate(first.address))
     stopped = threading.Event()
     with ThreadPoolExecutor(1) as threads:
         mining = threads.submit(lambda: asyncio.run(mined(first.address, tmp_path / "spool", stopped)))
@@ -221,13 +216,10 @@ def test_backups_under_load_hold_no_share_without_its_job(
 
 
 def test_what_an_old_backup_holds_is_kept_as_long_as_is_set_where_it_is_restored(
-    servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: list[ClickHouseProcess],
 ) -> None:
     """Not as long as was set where it was made: it would be deleted at once. What was deleted there stays counted."""
     server = servers[0]
-    monkeypatch.chdir(tmp_path)
-    point_at(server.address, monkeypatch)
-    asyncio.run(migrate(server.address))
     generator = random.Random(19)
     # TTLs that nobody applies.
     run_sql(server.address, "ALTER TABLE sharehouse.shares MODIFY SETTING max_number_of_merges_with_ttl_in_pool = 0")
@@ -252,13 +244,8 @@ def test_what_an_old_backup_holds_is_kept_as_long_as_is_set_where_it_is_restored
     assert run_sql(server.address, COUNTS) == b"16\t2\t19\t19\n"
 
 
-def test_what_cannot_be_restored(
-    servers: list[ClickHouseProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_restored(servers: list[ClickHouseProcess], monkeypatch: pytest.MonkeyPatch) -> None:
     server = servers[0]
-    monkeypatch.chdir(tmp_path)
-    point_at(server.address, monkeypatch)
-    asyncio.run(migrate(server.address))
     missing = run("backup", "restore", "nothing").exception
     assert isinstance(missing, Mistake)
     assert "DATA/backups" in str(missing)
